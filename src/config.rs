@@ -1,0 +1,258 @@
+//! What an operator may set. A [`Config`] that exists is valid: every method that could break it returns a
+//! [`ConfigError`] instead.
+
+use core::fmt;
+
+#[cfg(feature = "serde")]
+mod wire;
+
+/// How many connections a client may have, how clients are told apart, and how much memory the table may take.
+///
+/// A value of this type is plain data: build it, hand it to [`Limiter::new`](crate::Limiter::new), and later hand
+/// another one to [`Limiter::set_config`](crate::Limiter::set_config) to change the limits of a running server.
+/// The *shape* of the table is fixed when the limiter is built: [prefix lengths](Self::with_ipv6_prefix),
+/// [memory](Self::with_table_memory) and [preallocation](Self::with_preallocation). A later configuration either
+/// leaves them unset or repeats them.
+///
+/// # Examples
+///
+/// Sixteen connections per IPv4 address, and per /64 network for IPv6:
+///
+/// ```
+/// use connlimit::{Config, Limiter};
+///
+/// let limiter = Limiter::new(Config::new(16).with_ipv6_prefix(64)?);
+/// assert_eq!(limiter.config().max_per_client(), 16);
+///
+/// limiter.set_config(Config::new(32))?; // the prefix stays as it was built
+/// assert_eq!(limiter.config().ipv6_prefix(), 64);
+/// # Ok::<(), connlimit::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "wire::Wire", into = "wire::Wire"))]
+pub struct Config {
+    max_per_client: u32,
+    when_full: WhenFull,
+    pub(crate) shape: Shape,
+}
+
+/// What happens to a client that is not tracked yet when the table is at its memory bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// Refuse it with [`Rejected::TableFull`](crate::Rejected::TableFull): limits hold, newcomers wait.
+    #[default]
+    Refuse,
+    /// Admit it with a permit that counts nothing: newcomers pass, unlimited and unseen, until there is room.
+    AdmitUntracked,
+}
+
+/// The part that is fixed when a limiter is built; `None` means "the default" there, and "as built" later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    ipv4_prefix: Option<u8>,
+    ipv6_prefix: Option<u8>,
+    table_memory: Option<usize>,
+    preallocation: Option<bool>,
+}
+
+const DEFAULT_TABLE_MEMORY: usize = 256 << 20;
+/// Below this no family could hold even its smallest table.
+const MIN_TABLE_MEMORY: usize = 1 << 20;
+
+impl Config {
+    /// At most `max_per_client` connections for each client; 0 means no limit, and connections are still counted.
+    ///
+    /// A count never exceeds 2<sup>30</sup> - 1 for one client; a larger limit acts like that one.
+    #[must_use]
+    pub fn new(max_per_client: u32) -> Self {
+        Self {
+            max_per_client,
+            ..Self::default()
+        }
+    }
+
+    /// Connections that one client may have open; 0 means no limit.
+    #[must_use]
+    pub const fn max_per_client(&self) -> u32 {
+        self.max_per_client
+    }
+
+    /// Counts all IPv4 addresses that share their first `bits` bits as one client. The default is 32: each
+    /// address for itself. Fixed when the limiter is built.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Ipv4Prefix`] when `bits` is above 32.
+    pub const fn with_ipv4_prefix(mut self, bits: u8) -> Result<Self, ConfigError> {
+        if bits > 32 {
+            return Err(ConfigError::Ipv4Prefix(bits));
+        }
+        self.shape.ipv4_prefix = Some(bits);
+        Ok(self)
+    }
+
+    /// Counts all IPv6 addresses that share their first `bits` bits as one client. The default is 128: each
+    /// address for itself. Fixed when the limiter is built.
+    ///
+    /// 64 is what most servers want: a single subscriber is given at least a whole /64
+    /// ([RFC 6177](https://www.rfc-editor.org/rfc/rfc6177)) and may use a new address for each connection.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Ipv6Prefix`] when `bits` is above 128.
+    pub const fn with_ipv6_prefix(mut self, bits: u8) -> Result<Self, ConfigError> {
+        if bits > 128 {
+            return Err(ConfigError::Ipv6Prefix(bits));
+        }
+        self.shape.ipv6_prefix = Some(bits);
+        Ok(self)
+    }
+
+    /// Bounds the memory of the tables, in bytes. The default is 256 MiB; IPv4, IPv6 and named clients have
+    /// separate shares, so that a flood of one kind cannot crowd out another. Fixed when the limiter is built.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::TableMemory`] when `bytes` is below 1 MiB.
+    pub const fn with_table_memory(mut self, bytes: usize) -> Result<Self, ConfigError> {
+        if bytes < MIN_TABLE_MEMORY {
+            return Err(ConfigError::TableMemory(bytes));
+        }
+        self.shape.table_memory = Some(bytes);
+        Ok(self)
+    }
+
+    /// Allocates all table memory when the limiter is built, instead of growing and shrinking with the crowd.
+    /// The default is `false`. Fixed when the limiter is built.
+    #[must_use]
+    pub const fn with_preallocation(mut self, preallocate: bool) -> Self {
+        self.shape.preallocation = Some(preallocate);
+        self
+    }
+
+    /// Decides what happens to newcomers when the table is at its [memory bound](Self::with_table_memory).
+    #[must_use]
+    pub const fn with_when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+
+    /// Leading bits of an IPv4 address that make a client.
+    #[must_use]
+    pub const fn ipv4_prefix(&self) -> u8 {
+        match self.shape.ipv4_prefix {
+            Some(bits) => bits,
+            None => 32,
+        }
+    }
+
+    /// Leading bits of an IPv6 address that make a client.
+    #[must_use]
+    pub const fn ipv6_prefix(&self) -> u8 {
+        match self.shape.ipv6_prefix {
+            Some(bits) => bits,
+            None => 128,
+        }
+    }
+
+    /// Upper bound on the memory of the tables, in bytes.
+    #[must_use]
+    pub const fn table_memory(&self) -> usize {
+        match self.shape.table_memory {
+            Some(bytes) => bytes,
+            None => DEFAULT_TABLE_MEMORY,
+        }
+    }
+
+    /// Whether all table memory is allocated when the limiter is built.
+    #[must_use]
+    pub const fn preallocation(&self) -> bool {
+        matches!(self.shape.preallocation, Some(true))
+    }
+
+    /// What happens to newcomers when the table is at its memory bound.
+    #[must_use]
+    pub const fn when_full(&self) -> WhenFull {
+        self.when_full
+    }
+
+    /// This configuration with every part of the shape spelt out, as a limiter keeps it.
+    pub(crate) fn resolved(mut self) -> Self {
+        self.shape = Shape {
+            ipv4_prefix: Some(self.ipv4_prefix()),
+            ipv6_prefix: Some(self.ipv6_prefix()),
+            table_memory: Some(self.table_memory()),
+            preallocation: Some(self.preallocation()),
+        };
+        self
+    }
+
+    /// This configuration for a limiter that was built with `built`.
+    pub(crate) fn adapted_to(mut self, built: &Shape) -> Result<Self, ConfigError> {
+        fn agree<T: PartialEq>(
+            new: Option<T>,
+            built: &Option<T>,
+            what: &'static str,
+        ) -> Result<(), ConfigError> {
+            if new.is_none() || new == *built {
+                Ok(())
+            } else {
+                Err(ConfigError::FixedAtBuild(what))
+            }
+        }
+        agree(
+            self.shape.ipv4_prefix,
+            &built.ipv4_prefix,
+            "the IPv4 prefix length",
+        )?;
+        agree(
+            self.shape.ipv6_prefix,
+            &built.ipv6_prefix,
+            "the IPv6 prefix length",
+        )?;
+        agree(
+            self.shape.table_memory,
+            &built.table_memory,
+            "the table memory",
+        )?;
+        agree(
+            self.shape.preallocation,
+            &built.preallocation,
+            "preallocation",
+        )?;
+        self.shape = *built;
+        Ok(self)
+    }
+}
+
+/// What is wrong with a configuration. The configuration in force is left as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// An IPv4 prefix length above 32.
+    Ipv4Prefix(u8),
+    /// An IPv6 prefix length above 128.
+    Ipv6Prefix(u8),
+    /// A memory bound, in bytes, below 1 MiB.
+    TableMemory(usize),
+    /// [`set_config`](crate::Limiter::set_config) was asked to change something that is fixed when a limiter is
+    /// built; the text names it.
+    FixedAtBuild(&'static str),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipv4Prefix(bits) => write!(f, "IPv4 prefix length {bits} is above 32"),
+            Self::Ipv6Prefix(bits) => write!(f, "IPv6 prefix length {bits} is above 128"),
+            Self::TableMemory(bytes) => write!(f, "table memory of {bytes} bytes is below 1 MiB"),
+            Self::FixedAtBuild(what) => write!(f, "{what} is fixed when the limiter is built"),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}

@@ -1,0 +1,43 @@
+//! Why an admission was refused.
+
+use core::fmt;
+
+/// The reason [`try_acquire`](crate::Limiter::try_acquire) gave no permit.
+///
+/// Nothing was counted and nothing has to be undone. The [`Display`](fmt::Display) text may be shown to the
+/// peer: it names no count and no limit.
+///
+/// # Examples
+///
+/// ```
+/// use connlimit::{Config, Limiter, Rejected};
+/// use std::net::Ipv4Addr;
+///
+/// let limiter = Limiter::new(Config::new(1));
+/// let _permit = limiter.try_acquire(Ipv4Addr::LOCALHOST)?;
+///
+/// let refusal = limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap_err();
+/// assert_eq!(refusal, Rejected::ClientLimit);
+/// assert_eq!(refusal.to_string(), "client connection limit reached");
+/// # Ok::<(), Rejected>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// The client has as many open connections as it may have.
+    ClientLimit,
+    /// A client that is not tracked yet arrived while the table was at its
+    /// [memory bound](crate::Config::table_memory). Clients that are tracked are not affected.
+    TableFull,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClientLimit => "client connection limit reached",
+            Self::TableFull => "connection table full",
+        })
+    }
+}
+
+impl core::error::Error for Rejected {}
