@@ -2,11 +2,18 @@
 
 mod client;
 mod config;
+mod epoch;
 mod hash;
 mod limiter;
+mod permit;
 mod rejected;
+mod session;
+mod sync;
+mod table;
 
 pub use client::Client;
 pub use config::{Config, ConfigError, WhenFull};
-pub use limiter::{Limiter, Permit, Session};
+pub use limiter::Limiter;
+pub use permit::Permit;
 pub use rejected::Rejected;
+pub use session::Session;

@@ -1,110 +1,224 @@
-//! Walking skeleton; the lock-free table replaces it.
-use crate::{client::Identity, *};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+//! The limiter: a handle on three tables and the configuration in force.
 
-/// Limits connections per client.
-#[derive(Clone, Debug)]
-pub struct Limiter(Arc<Inner>);
+use crate::client::{Client, Identity};
+use crate::config::{Config, ConfigError, WhenFull};
+use crate::epoch::{Guard, pin};
+use crate::permit::Permit;
+use crate::rejected::Rejected;
+use crate::session::Session;
+use crate::sync::{Acquire, Arc, ArcCell, AtomicU32, Mutex, Release, lock};
+use crate::table::{MAX_COUNT, Refusal, Table};
+use core::fmt;
+use crossbeam_utils::CachePadded;
 
-#[derive(Debug)]
-pub(crate) struct Inner {
-    counts: Mutex<HashMap<Identity, u32>>,
-    config: Mutex<Arc<Config>>,
+/// Limits how many connections each client may have open at once.
+///
+/// A limiter is a cheap handle: clones share the same counts and the same configuration. All its methods may be
+/// called from any number of threads.
+///
+/// # What is guaranteed between threads
+///
+/// - A client never has more permits than the limit that was in force when the last of them was admitted.
+/// - A client below its limit is never refused on account of another client, or of attempts that were refused.
+/// - Admission is lock-free and release is wait-free: a thread that stalls or dies anywhere in this crate delays
+///   nobody else's admission or release.
+/// - A call that starts after [`set_config`](Self::set_config) returned decides by the new configuration.
+/// - A permit's release happens before the admission that takes its place (see [`Permit`]).
+///
+/// # Examples
+///
+/// ```
+/// use connlimit::{Config, Limiter};
+/// use std::net::Ipv4Addr;
+///
+/// let limiter = Limiter::new(Config::new(2));
+/// let client = Ipv4Addr::new(192, 0, 2, 1);
+///
+/// let first = limiter.try_acquire(client)?;
+/// let second = limiter.try_acquire(client)?;
+/// assert!(limiter.try_acquire(client).is_err());
+///
+/// drop(first);
+/// let third = limiter.try_acquire(client)?;
+/// assert_eq!(limiter.num_open(client), 2);
+/// # drop((second, third));
+/// # Ok::<(), connlimit::Rejected>(())
+/// ```
+#[derive(Clone)]
+pub struct Limiter {
+    inner: Arc<Inner>,
 }
 
-/// One counted connection.
-#[derive(Debug)]
-#[must_use = "the connection stops being counted when its permit is dropped"]
-pub struct Permit(Arc<Inner>, Identity);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut m = self.0.counts.lock().unwrap();
-        let c = m.get_mut(&self.1).unwrap();
-        *c -= 1;
-        if *c == 0 {
-            m.remove(&self.1);
-        }
-    }
+struct Inner {
+    /// What every admission reads, on lines that nothing but a change of configuration or size writes.
+    hot: CachePadded<Hot>,
+    /// The configuration in force.
+    config: ArcCell<Config>,
+    /// Held by `set_config`, so that `hot.limit` cannot fall behind `config` when two calls race.
+    writer: Mutex<()>,
 }
 
-/// A batch of admissions.
-#[derive(Debug)]
-pub struct Session<'a>(&'a Limiter, core::marker::PhantomData<*const ()>);
-impl Session<'_> {
-    /// As [`Limiter::try_acquire`].
-    pub fn try_acquire(&mut self, client: impl Into<Client>) -> Result<Permit, Rejected> {
-        self.0.try_acquire(client)
-    }
+struct Hot {
+    /// The limit of `config`, for the path that must not pay for reading it.
+    limit: AtomicU32,
+    v4_mask: u32,
+    v6_mask: u128,
+    v4: Table<u32>,
+    v6: Table<u128>,
+    named: Table<u128>,
 }
 
 impl Limiter {
-    /// A limiter.
+    /// Builds a limiter. Its tables start small, or at full size if the configuration says to
+    /// [preallocate](Config::with_preallocation).
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self(Arc::new(Inner {
-            counts: Mutex::default(),
-            config: Mutex::new(Arc::new(config.resolved())),
-        }))
-    }
-    fn key(&self, c: Client) -> Identity {
-        let cfg = self.config();
-        match c.identity() {
-            Identity::V4(a) => Identity::V4(
-                (u32::from(a)
-                    & (u32::MAX
-                        .checked_shl(32 - u32::from(cfg.ipv4_prefix()))
-                        .unwrap_or(0)))
-                .into(),
-            ),
-            Identity::V6(a) => Identity::V6(
-                (u128::from(a)
-                    & (u128::MAX
-                        .checked_shl(128 - u32::from(cfg.ipv6_prefix()))
-                        .unwrap_or(0)))
-                .into(),
-            ),
-            n => n,
+        let config = config.resolved();
+        let (bytes, all) = (config.table_memory(), config.preallocation());
+        // Shares of the bound: an IPv6 client takes twice the room of an IPv4 one, names are few.
+        let (v4, v6, named) = (bytes / 2, bytes / 8 * 3, bytes / 8);
+        let hot = Hot {
+            limit: AtomicU32::new(effective_limit(&config)),
+            v4_mask: leading_ones(32, config.ipv4_prefix()) as u32,
+            v6_mask: leading_ones(128, config.ipv6_prefix()),
+            v4: Table::new(v4, all),
+            v6: Table::new(v6, all),
+            named: Table::new(named, all),
+        };
+        let inner = Inner {
+            hot: CachePadded::new(hot),
+            config: ArcCell::new(config),
+            writer: Mutex::new(()),
+        };
+        Self {
+            inner: Arc::new(inner),
         }
     }
-    /// Counts one more connection of `client`.
+
+    /// Counts one more connection of `client`, if it may have one more.
+    ///
+    /// A refusal reads shared memory but writes none, so that a flood of them does not slow the rest down.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected::ClientLimit`] when the client is at its limit, [`Rejected::TableFull`] when it is new and the
+    /// table is at its memory bound.
+    ///
+    /// # Examples
+    ///
+    /// Claim before anything costly happens, and before the connection is handed to a task:
+    ///
+    /// ```
+    /// use connlimit::{Config, Limiter};
+    /// use std::net::TcpListener;
+    /// # use std::net::TcpStream;
+    ///
+    /// let limiter = Limiter::new(Config::new(100));
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # let _client = TcpStream::connect(listener.local_addr()?)?;
+    ///
+    /// let (stream, peer) = listener.accept()?;
+    /// match limiter.try_acquire(peer) {
+    ///     Ok(permit) => { std::thread::spawn(move || { let _counted = permit; let _serve = stream; }); }
+    ///     Err(_) => drop(stream),
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
     pub fn try_acquire(&self, client: impl Into<Client>) -> Result<Permit, Rejected> {
-        let k = self.key(client.into());
-        let max = self.config().max_per_client();
-        let mut m = self.0.counts.lock().unwrap();
-        let c = m.entry(k).or_insert(0);
-        if max != 0 && *c >= max {
-            return Err(Rejected::ClientLimit);
-        }
-        *c += 1;
-        Ok(Permit(self.0.clone(), k))
+        self.acquire_pinned(client.into(), &pin())
     }
-    /// A batch of admissions.
+
+    #[inline]
+    pub(crate) fn acquire_pinned(&self, client: Client, guard: &Guard) -> Result<Permit, Rejected> {
+        let hot = &*self.inner.hot;
+        // ORDERING: Acquire, with the Release in `set_config`: who sees a limit also sees the configuration it is of.
+        let limit = hot.limit.load(Acquire);
+        let held = match client.identity() {
+            Identity::V4(addr) => hot.v4.acquire(u32::from(addr) & hot.v4_mask, limit, guard),
+            Identity::V6(addr) => hot.v6.acquire(u128::from(addr) & hot.v6_mask, limit, guard),
+            Identity::Named(name) => hot.named.acquire(name, limit, guard),
+        };
+        match held {
+            Ok(held) => Ok(Permit::counted(held)),
+            Err(Refusal::AtLimit) => Err(Rejected::ClientLimit),
+            Err(Refusal::Full) => self.full(),
+        }
+    }
+
+    #[cold]
+    fn full(&self) -> Result<Permit, Rejected> {
+        match self.inner.config.load().when_full() {
+            WhenFull::Refuse => Err(Rejected::TableFull),
+            WhenFull::AdmitUntracked => Ok(Permit::untracked()),
+        }
+    }
+
+    /// A guard for accept loops: admits a batch of connections for the price of one entry into the table.
     #[must_use]
     pub fn session(&self) -> Session<'_> {
-        Session(self, core::marker::PhantomData)
+        Session::new(self)
     }
-    /// Open connections of `client`.
+
+    /// Open connections of `client`, as of one moment within the call.
     #[must_use]
     pub fn num_open(&self, client: impl Into<Client>) -> u32 {
-        self.0
-            .counts
-            .lock()
-            .unwrap()
-            .get(&self.key(client.into()))
-            .copied()
-            .unwrap_or(0)
+        let (hot, guard) = (&*self.inner.hot, pin());
+        match client.into().identity() {
+            Identity::V4(addr) => hot.v4.open(u32::from(addr) & hot.v4_mask, &guard),
+            Identity::V6(addr) => hot.v6.open(u128::from(addr) & hot.v6_mask, &guard),
+            Identity::Named(name) => hot.named.open(name, &guard),
+        }
     }
-    /// The configuration in force.
+
+    /// The configuration in force, with the shape the limiter was built with.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
-        self.0.config.lock().unwrap().clone()
+        self.inner.config.load_full()
     }
-    /// Replaces the configuration.
+
+    /// Replaces the configuration, while admissions go on undisturbed.
+    ///
+    /// Admissions that start after this returns decide by the new one. No connection is closed: a client that has
+    /// more than a lowered limit keeps what it has, and gets nothing new until it is below.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::FixedAtBuild`] when `config` sets a prefix length, memory bound or preallocation other than
+    /// the one the limiter was built with. Nothing has changed then.
     pub fn set_config(&self, config: Config) -> Result<(), ConfigError> {
-        let mut c = self.0.config.lock().unwrap();
-        *c = Arc::new(config.adapted_to(&c.shape)?);
+        let inner = &*self.inner;
+        let _writer = lock(&inner.writer);
+        let config = config.adapted_to(&inner.config.load().shape)?;
+        let limit = effective_limit(&config);
+        inner.config.store(Arc::new(config));
+        // ORDERING: Release, with the Acquire in `acquire_pinned`.
+        inner.hot.limit.store(limit, Release);
         Ok(())
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("config", &*self.config())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The limit as the tables want it: at least one, and no limit is the most that can be counted.
+const fn effective_limit(config: &Config) -> u32 {
+    match config.max_per_client() {
+        0 => MAX_COUNT,
+        limit => limit,
+    }
+}
+
+/// The upper `ones` of the lower `width` bits.
+const fn leading_ones(width: u32, ones: u8) -> u128 {
+    let all = u128::MAX >> (128 - width);
+    match all.checked_shr(ones as u32) {
+        Some(rest) if (ones as u32) < width => all & !rest,
+        _ => all,
     }
 }

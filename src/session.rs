@@ -1,0 +1,62 @@
+//! A batch of admissions under one pin.
+
+use crate::client::Client;
+use crate::epoch::{Guard, pin};
+use crate::limiter::Limiter;
+use crate::permit::Permit;
+use crate::rejected::Rejected;
+
+/// Admits connections like its [`Limiter`], but pays for entering the table once per batch, not once per call.
+///
+/// Meant for an accept loop that takes several connections in a row. While a session exists, memory that the table
+/// gives up is held back, so drop it before waiting for the next readiness event; it cannot leave its thread, and
+/// so cannot be held across an `.await` of a task that moves. It lets go by itself every 64 calls.
+///
+/// # Examples
+///
+/// ```
+/// use connlimit::{Config, Limiter};
+/// use std::net::Ipv4Addr;
+///
+/// let limiter = Limiter::new(Config::new(2));
+/// let ready = [Ipv4Addr::new(192, 0, 2, 1); 3];
+///
+/// let mut session = limiter.session();
+/// let permits: Vec<_> = ready.into_iter().filter_map(|peer| session.try_acquire(peer).ok()).collect();
+/// drop(session);
+/// assert_eq!(permits.len(), 2);
+/// ```
+#[derive(Debug)]
+pub struct Session<'a> {
+    limiter: &'a Limiter,
+    guard: Guard,
+    calls: u32,
+}
+
+/// Calls between two moments at which a session lets go of the table.
+const CALLS_PER_PIN: u32 = 64;
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(limiter: &'a Limiter) -> Self {
+        Self {
+            limiter,
+            guard: pin(),
+            calls: 0,
+        }
+    }
+
+    /// Counts one more connection of `client`, if it may have one more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Limiter::try_acquire`].
+    #[inline]
+    pub fn try_acquire(&mut self, client: impl Into<Client>) -> Result<Permit, Rejected> {
+        self.calls += 1;
+        if self.calls == CALLS_PER_PIN {
+            self.calls = 0;
+            self.guard.repin();
+        }
+        self.limiter.acquire_pinned(client.into(), &self.guard)
+    }
+}

@@ -1,0 +1,86 @@
+//! Every atomic, `Arc` and lock of the crate comes from here, so that a model can put loom's in their place.
+
+#[cfg(all(connlimit_loom, not(crossbeam_loom)))]
+compile_error!(
+    "`connlimit_loom` needs `--cfg crossbeam_loom`: without it loom cannot see crossbeam's atomics"
+);
+#[cfg(all(crossbeam_loom, not(connlimit_loom)))]
+compile_error!(
+    "`crossbeam_loom` needs `--cfg connlimit_loom`: without it loom cannot see connlimit's atomics"
+);
+#[cfg(all(connlimit_ideal, not(connlimit_loom)))]
+compile_error!(
+    "`connlimit_ideal` is a kind of model: it needs `--cfg connlimit_loom` and `--cfg crossbeam_loom`"
+);
+
+pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+#[cfg(not(connlimit_loom))]
+pub(crate) use {
+    core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence},
+    std::sync::{Arc, Mutex, MutexGuard},
+};
+
+#[cfg(connlimit_loom)]
+pub(crate) use loom::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence},
+};
+
+/// Locks `mutex` whether or not another holder panicked: what it guards is replaced whole, never left half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The cell that holds the configuration in force.
+///
+/// arc-swap cannot run under loom (its debt list lives in statics loom does not see), so a model has a mutex here:
+/// what arc-swap promises, an atomic register of `Arc`s, is trusted; all that is built on it is checked.
+#[cfg(not(connlimit_loom))]
+#[derive(Debug)]
+pub(crate) struct ArcCell<T>(arc_swap::ArcSwap<T>);
+
+#[cfg(not(connlimit_loom))]
+impl<T> ArcCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(arc_swap::ArcSwap::from_pointee(value))
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> impl core::ops::Deref<Target = Arc<T>> {
+        self.0.load()
+    }
+
+    pub(crate) fn load_full(&self) -> Arc<T> {
+        self.0.load_full()
+    }
+
+    pub(crate) fn store(&self, value: Arc<T>) {
+        self.0.store(value);
+    }
+}
+
+#[cfg(connlimit_loom)]
+#[derive(Debug)]
+pub(crate) struct ArcCell<T>(Mutex<Arc<T>>);
+
+#[cfg(connlimit_loom)]
+impl<T> ArcCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Mutex::new(Arc::new(value)))
+    }
+
+    pub(crate) fn load(&self) -> impl core::ops::Deref<Target = Arc<T>> + use<T> {
+        Box::new(self.load_full())
+    }
+
+    pub(crate) fn load_full(&self) -> Arc<T> {
+        Arc::clone(&lock(&self.0))
+    }
+
+    pub(crate) fn store(&self, value: Arc<T>) {
+        *lock(&self.0) = value;
+    }
+}

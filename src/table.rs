@@ -1,0 +1,328 @@
+//! The table: one live counter per client, found by a keyed hash.
+//!
+//! **One live word per key.** A client is inserted into the newest level only, by an exchange that fails if anything
+//! was published in that bin since the client was looked for there; and before that, the client's bin in each older
+//! level is closed and its word there, if it has no connection, is dead. So two words of one client are never alive
+//! at once, and the limit checked on the one is the limit of the client.
+//!
+//! What a permit points to never moves, and is not freed while a permit points to it.
+
+mod bin;
+mod budget;
+mod clock;
+mod counter;
+mod header;
+mod level;
+#[cfg(all(test, connlimit_loom))]
+mod models;
+mod roster;
+mod segment;
+mod slots;
+
+pub(crate) use counter::MAX_COUNT;
+pub(crate) use slots::Key;
+
+use crate::epoch::{Guard, pin};
+use crate::hash::Spread;
+use crate::sync::Arc;
+use bin::{Find, Insert};
+use budget::Budget;
+use clock::Clock;
+use core::ptr::NonNull;
+use counter::{Admission, Count, Counter, Released};
+use level::{Level, SegmentRef};
+use roster::{Roster, RosterCell};
+use segment::{BINS, Home};
+
+pub(crate) struct Table<K: Key> {
+    roster: RosterCell<K>,
+    spread: Spread,
+    clock: Arc<Clock>,
+    budget: Arc<Budget>,
+    /// All memory was allocated at the start: neither grows nor shrinks.
+    fixed: bool,
+}
+
+/// One counted connection: the counter it raised, and the segment that the counter lies in.
+#[derive(Debug)]
+pub(crate) struct Held {
+    counter: NonNull<Counter>,
+    home: NonNull<Home>,
+}
+
+// SAFETY: both pointers lead to atomics, which any thread may use; they stay valid until the count is given back.
+unsafe impl Send for Held {}
+// SAFETY: nothing can be done through a shared reference.
+unsafe impl Sync for Held {}
+
+/// Why a table gave no count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    AtLimit,
+    Full,
+}
+
+/// Levels on a roster at most. Sizes are geometric, so this is never what stops a table from growing.
+const MAX_LEVELS: usize = 32;
+/// Bins of an older level that an insert drains in passing.
+const DRAIN: usize = 16;
+/// Inserts of one client in so many may look whether the table has become too large.
+const SHRINK_ONE_IN: u64 = 64;
+/// Levels of at least so many bins grow by a factor of two, smaller ones by four: few levels, little slack.
+const LARGE: usize = 1 << 16;
+
+impl<K: Key> Table<K> {
+    /// A table that takes at most `bytes` of memory, all of it at once if `preallocate`.
+    pub(crate) fn new(bytes: usize, preallocate: bool) -> Self {
+        // The smallest level is always allowed, whatever the bound.
+        let budget = Budget::new(bytes.max(Level::<K>::bytes(BINS)));
+        let bins = if preallocate {
+            Self::most_bins(budget.left())
+        } else {
+            BINS
+        };
+        let level = Level::new(bins, &budget).expect("the budget allows the smallest level");
+        let table = Self {
+            roster: RosterCell::new(level),
+            spread: Spread::new(),
+            clock: Clock::new(),
+            budget,
+            fixed: preallocate,
+        };
+        if preallocate {
+            table.allocate_all();
+        }
+        table
+    }
+
+    /// The largest level that fits into `bytes` with every overflow block there is.
+    fn most_bins(bytes: usize) -> usize {
+        let mut bins = BINS;
+        while Level::<K>::bytes(bins * 2) + bins * 2 * size_of::<K::Overflow>() <= bytes {
+            bins *= 2;
+        }
+        bins
+    }
+
+    fn allocate_all(&self) {
+        let guard = pin();
+        let level = self.roster.load(&guard).newest();
+        for index in 0..level.segments() {
+            if let Some(segment) = level.touch_index(index, &guard) {
+                // `most_bins` left room for these, unless the bound is below what the smallest level wants.
+                segment.bins.iter().for_each(|bin| {
+                    bin.ensure_overflow(&self.budget);
+                });
+            }
+        }
+    }
+
+    /// Counts one more connection of `key`, if that stays within `limit`, which is at least one.
+    #[inline]
+    pub(crate) fn acquire(&self, key: K, limit: u32, guard: &Guard) -> Result<Held, Refusal> {
+        let hash = self.spread.hash(key);
+        let level = self.roster.load(guard).newest();
+        if let Some(segment) = level.segment(hash, guard) {
+            if let Find::Found(counter, seen) = level.bin(&segment, hash).find(key) {
+                match counter.admit(seen, limit) {
+                    Admission::Admitted => return Ok(Held::new(counter, &segment)),
+                    Admission::AtLimit => return Err(Refusal::AtLimit),
+                    Admission::Dead => {}
+                }
+            }
+        }
+        self.acquire_slow(key, hash, limit, guard)
+    }
+
+    /// Open connections of `key`.
+    pub(crate) fn open(&self, key: K, guard: &Guard) -> u32 {
+        let hash = self.spread.hash(key);
+        self.roster
+            .load(guard)
+            .levels()
+            .find_map(|level| level.open(key, hash, guard))
+            .unwrap_or(0)
+    }
+
+    /// Admits a client that has no live word in the newest level.
+    ///
+    /// Ends: it starts over only when a word died, a client was published, or the roster changed meanwhile, each by
+    /// another thread's progress, or when this thread has itself put a larger level in front.
+    #[cold]
+    #[inline(never)]
+    fn acquire_slow(&self, key: K, hash: u64, limit: u32, guard: &Guard) -> Result<Held, Refusal> {
+        let mut may_grow = !self.fixed;
+        'restart: loop {
+            let roster = self.roster.load(guard);
+            for level in roster.older() {
+                match self.settle(level, key, hash, limit, guard) {
+                    Settled::Held(held) => return Ok(held),
+                    Settled::AtLimit => return Err(Refusal::AtLimit),
+                    Settled::Absent => {}
+                    Settled::Changed => continue 'restart,
+                }
+            }
+            let newest = roster.newest();
+            let Some(segment) = newest.touch(hash, guard) else {
+                continue;
+            };
+            let bin = newest.bin(&segment, hash);
+            match bin.insert(key, &self.clock, &self.budget, may_grow, guard) {
+                Insert::Inserted(counter) => {
+                    let held = Held::new(counter, &segment);
+                    self.tidy(roster, hash, guard);
+                    return Ok(held);
+                }
+                Insert::Exists => {
+                    if let Find::Found(counter, seen) = bin.find(key) {
+                        match counter.admit(seen, limit) {
+                            Admission::Admitted => return Ok(Held::new(counter, &segment)),
+                            Admission::AtLimit => return Err(Refusal::AtLimit),
+                            Admission::Dead => {}
+                        }
+                    }
+                }
+                Insert::Closed => {}
+                Insert::Crowded => {
+                    may_grow = newest.sample(hash, guard).is_crowded() && self.grow(roster, guard)
+                }
+                Insert::Full => {
+                    if !self.grow(roster, guard) {
+                        return Err(Refusal::Full);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Admits `key` in an older level if it has connections there. If not, makes sure that it never will again.
+    fn settle(&self, level: &Level<K>, key: K, hash: u64, limit: u32, guard: &Guard) -> Settled {
+        // A look first: an attempt that is refused writes nothing.
+        let Some(segment) = level.segment(hash, guard) else {
+            return match level.close(hash, &self.budget, guard) {
+                None => Settled::Absent,
+                Some(_) => Settled::Changed,
+            };
+        };
+        let bin = level.bin(&segment, hash);
+        let mut closed = false;
+        loop {
+            match bin.find(key) {
+                Find::Found(counter, seen) if seen != Count::ZERO => {
+                    match counter.admit(seen, limit) {
+                        Admission::Admitted => return Settled::Held(Held::new(counter, &segment)),
+                        Admission::AtLimit => return Settled::AtLimit,
+                        Admission::Dead => {}
+                    }
+                }
+                // Not revived: the client moves to the newest level as it passes through zero.
+                Find::Found(counter, _) if closed => {
+                    counter.stamp(self.clock.now());
+                }
+                Find::Absent(_) if closed => return Settled::Absent,
+                Find::Found(..) | Find::Absent(_) => {
+                    bin.close();
+                    closed = true;
+                }
+            }
+        }
+    }
+
+    /// Puts a larger level in front. `false` when memory does not allow it; `true` also when another thread has
+    /// changed the roster meanwhile.
+    fn grow(&self, roster: &Roster<K>, guard: &Guard) -> bool {
+        let bins = roster.newest().bins();
+        self.renew(
+            roster,
+            if bins < LARGE { bins * 4 } else { bins * 2 },
+            guard,
+        )
+    }
+
+    fn renew(&self, roster: &Roster<K>, bins: usize, guard: &Guard) -> bool {
+        if self.fixed || roster.levels().count() >= MAX_LEVELS {
+            return false;
+        }
+        let Some(level) = Level::new(bins, &self.budget) else {
+            return false;
+        };
+        if self.roster.push(roster, level, guard).is_err() {
+            self.budget.give_back(Level::<K>::bytes(bins));
+        }
+        true
+    }
+
+    /// What an insert does for the table as a whole: a bounded share of draining, or a look at its size.
+    fn tidy(&self, roster: &Roster<K>, hash: u64, guard: &Guard) {
+        let older = roster.older();
+        if older.len() > 0 {
+            self.drain(roster, (hash >> 32) as usize % older.len(), DRAIN, guard);
+        } else if hash >> 32 & (SHRINK_ONE_IN - 1) == 0 {
+            self.shrink(roster, hash, guard);
+        }
+    }
+
+    fn drain(&self, roster: &Roster<K>, index: usize, bins: usize, guard: &Guard) {
+        if let Some(level) = roster.older().nth(index) {
+            level.drain(bins, self.clock.now(), &self.budget, guard);
+            if level.is_gone() {
+                self.roster.unlink_gone(roster, &self.budget, guard);
+            }
+        }
+    }
+
+    /// Puts a smaller level in front of one that is alone and nearly empty.
+    fn shrink(&self, roster: &Roster<K>, hash: u64, guard: &Guard) {
+        let newest = roster.newest();
+        if newest.bins() > BINS && !self.fixed {
+            let sample = newest.sample(hash, guard);
+            if sample.is_sparse() {
+                // An eighth still leaves a sparse level half empty.
+                self.renew(roster, (newest.bins() / 8).max(BINS), guard);
+            }
+        }
+    }
+}
+
+enum Settled {
+    Held(Held),
+    AtLimit,
+    /// Not alive there, now and for ever.
+    Absent,
+    /// Look again from the start.
+    Changed,
+}
+
+impl Held {
+    #[inline]
+    fn new<K: Key>(counter: &Counter, segment: &SegmentRef<'_, K>) -> Self {
+        Self {
+            counter: NonNull::from(counter),
+            home: segment.home(),
+        }
+    }
+}
+
+impl Drop for Held {
+    /// Gives the count back: one access to shared memory, no look-up.
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the count that this value stands for keeps the word's segment from being freed: a segment goes
+        // only when no word in it is alive, or through `orphan_released`.
+        let counter = unsafe { self.counter.as_ref() };
+        if counter.release() == Released::LastOrphan {
+            // SAFETY: `home` is that of the counter's segment, and the answer was `LastOrphan`; nothing follows.
+            unsafe { Home::orphan_released(self.home) };
+        }
+    }
+}
+
+impl<K: Key> Drop for Table<K> {
+    fn drop(&mut self) {
+        // SAFETY: `&mut self`, here, once.
+        for level in unsafe { self.roster.take() } {
+            // SAFETY: `&mut self`: nobody is looking into the table.
+            unsafe { level.abandon() };
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! A bin: the few slots in which a client may be found, and the protocol by which slots change hands.
+//!
+//! A slot is *free*, then *claimed* by one thread that writes a key and a count of one into it, then *valid*:
+//! published by a compare-and-swap on the header that also proves nobody published since this thread looked for
+//! the key. A valid slot leaves when its counter is dead and the stamp has expired; the claim of the next client
+//! clears it in passing.
+
+use super::budget::Budget;
+use super::clock::Clock;
+use super::counter::{Count, Counter};
+use super::header::{Header, MAX_SLOTS};
+use super::slots::{Key, KeyCell, Slots};
+use crate::epoch::Guard;
+use crate::sync::{AcqRel, Acquire, Arc, AtomicPtr, AtomicU64, Relaxed, Release, fence};
+use core::ptr;
+
+/// One cache line for IPv4 keys, two for wide ones.
+#[repr(C, align(64))]
+pub(super) struct Bin<K: Key> {
+    header: AtomicU64,
+    /// Null, or a block that belongs to this bin until both are freed.
+    overflow: AtomicPtr<K::Overflow>,
+    inline: K::Inline,
+}
+
+#[cfg(not(connlimit_loom))]
+const _: () = {
+    assert!(size_of::<Bin<u32>>() == 64);
+    assert!(size_of::<Bin<u128>>() == 128);
+};
+
+/// Where a client is.
+pub(super) enum Find<'a> {
+    /// Its live word, with a value the word had while the slot was its own.
+    Found(&'a Counter, Count),
+    /// Not here when the header had this value.
+    Absent(Header),
+}
+
+/// What came of an attempt to insert.
+pub(super) enum Insert<'a> {
+    /// The client's new word, counting one.
+    Inserted(&'a Counter),
+    /// The client has a live word after all.
+    Exists,
+    /// The bin is closed: the roster has a newer level.
+    Closed,
+    /// Every slot is taken.
+    Full,
+    /// The inline slots are taken and the caller asked to hear of it.
+    Crowded,
+}
+
+/// Up to this many inline slots may be free before an insert looks for words to collect.
+const FEW_FREE: u32 = 2;
+
+impl<K: Key> Bin<K> {
+    /// All slots that can exist.
+    pub(super) const SLOTS: usize = K::Inline::LEN + K::Overflow::LEN;
+    const INLINE_MASK: u32 = (1 << K::Inline::LEN) - 1;
+    const ALL_MASK: u32 = {
+        assert!(Self::SLOTS <= MAX_SLOTS);
+        ((1_u64 << Self::SLOTS) - 1) as u32
+    };
+
+    #[cfg(connlimit_loom)]
+    pub(super) fn new() -> Self {
+        Self {
+            header: AtomicU64::new(0),
+            overflow: AtomicPtr::new(ptr::null_mut()),
+            inline: Slots::new(),
+        }
+    }
+
+    #[inline]
+    fn header(&self) -> Header {
+        // ORDERING: Acquire, with the publishing exchange: keys and counters of valid slots are visible. With
+        // `close`: who sees a bin closed sees the roster that closed it.
+        Header::from_bits(self.header.load(Acquire))
+    }
+
+    #[inline]
+    fn overflow(&self) -> Option<&K::Overflow> {
+        // ORDERING: Acquire, with the exchange in `ensure_overflow`: the block is initialised.
+        let block = self.overflow.load(Acquire);
+        // SAFETY: null, or a block from `ensure_overflow`, which lives as long as this bin.
+        unsafe { block.as_ref() }
+    }
+
+    /// The memory of a slot; `None` when it lies in a block that nobody has needed yet.
+    fn slot(&self, slot: usize) -> Option<(&K::Cell, &Counter)> {
+        match slot.checked_sub(K::Inline::LEN) {
+            None => Some((self.inline.key(slot), self.inline.counter(slot))),
+            Some(slot) => self
+                .overflow()
+                .map(|block| (block.key(slot), block.counter(slot))),
+        }
+    }
+
+    /// Looks for `key`. A word found was alive, and the slot its own, at one moment within the call.
+    ///
+    /// Ends: it starts over only when another thread's publication took effect.
+    #[inline]
+    pub(super) fn find(&self, key: K) -> Find<'_> {
+        loop {
+            let header = self.header();
+            let mut changed = false;
+            let inline = self.inline.looks_like(key) & header.valid();
+            if let Some(found) = self.confirm(header, inline, &self.inline, 0, &mut changed) {
+                return found;
+            }
+            if header.valid() & !Self::INLINE_MASK != 0 {
+                if let Some(block) = self.overflow() {
+                    let over = block.looks_like(key) & header.valid() >> K::Inline::LEN;
+                    if let Some(found) =
+                        self.confirm(header, over, block, K::Inline::LEN, &mut changed)
+                    {
+                        return found;
+                    }
+                }
+            }
+            if !changed {
+                return Find::Absent(header);
+            }
+        }
+    }
+
+    /// The first of the `slots` with a live word that is confirmed; `changed` when a look could not be.
+    #[inline(always)]
+    fn confirm<'a, S: Slots<K>>(
+        &'a self,
+        header: Header,
+        mut slots: u32,
+        array: &'a S,
+        first: usize,
+        changed: &mut bool,
+    ) -> Option<Find<'a>> {
+        while slots != 0 {
+            let slot = slots.trailing_zeros() as usize;
+            slots &= slots - 1;
+            let counter = array.counter(slot);
+            let count = counter.peek();
+            // ORDERING: Acquire, with the Release of a claimer's writes to key and counter: if either look met such
+            // a write, the next one sees the claim.
+            fence(Acquire);
+            // ORDERING: Relaxed; the fence above orders it after the two looks it confirms.
+            let now = Header::from_bits(self.header.load(Relaxed));
+            if !header.still_holds(first + slot, now) {
+                *changed = true;
+                return None;
+            }
+            // A dead word is final: the client's live one, if any, is in another slot.
+            if !count.is_dead() {
+                return Some(Find::Found(counter, count));
+            }
+        }
+        None
+    }
+
+    /// Inserts `key`, counting one connection.
+    ///
+    /// Ends: each turn of the loop follows another thread's publication, claim or closing.
+    pub(super) fn insert(
+        &self,
+        key: K,
+        clock: &Arc<Clock>,
+        budget: &Budget,
+        tell_crowded: bool,
+        guard: &Guard,
+    ) -> Insert<'_> {
+        loop {
+            let header = match self.find(key) {
+                Find::Found(..) => return Insert::Exists,
+                Find::Absent(header) => header,
+            };
+            if header.is_closed() {
+                return Insert::Closed;
+            }
+            let mut expired = 0;
+            let mut usable = header.free();
+            if (usable & Self::INLINE_MASK).count_ones() <= FEW_FREE {
+                expired = self.collect(header, clock, guard);
+                usable |= expired;
+            }
+            if usable & Self::INLINE_MASK == 0 {
+                // Someone may be holding the clock back without need: give the epoch a push.
+                guard.flush();
+                if tell_crowded {
+                    return Insert::Crowded;
+                }
+                if !self.ensure_overflow(budget) {
+                    return Insert::Full;
+                }
+            }
+            let usable = usable & Self::ALL_MASK;
+            if usable == 0 {
+                return Insert::Full;
+            }
+            let slot = usable.trailing_zeros() as usize;
+            if let Some(counter) = self.claim_and_publish(header, slot, expired, key) {
+                return Insert::Inserted(counter);
+            }
+        }
+    }
+
+    /// Takes `slot` as `header` showed it, and publishes `key` in it unless anything was published since.
+    fn claim_and_publish(
+        &self,
+        header: Header,
+        slot: usize,
+        expired: u32,
+        key: K,
+    ) -> Option<&Counter> {
+        let (cell, counter) = self.slot(slot)?;
+        let mut mine = header.claimed(slot, expired);
+        // ORDERING: Acquire, with the claim or give-back that freed the slot. Release, with the fence in `confirm`
+        // and the Acquire of `header`: who sees this thread's writes below sees the claim. A failure decides
+        // nothing: Relaxed.
+        self.header
+            .compare_exchange(header.bits(), mine.bits(), AcqRel, Relaxed)
+            .ok()?;
+        cell.write(key);
+        counter.start();
+        loop {
+            // ORDERING: Release, with the Acquire of `header`: key and counter are visible with the valid bit.
+            // Acquire, with another's publication, claim or closing, whose outcome decides what comes next.
+            match self.header.compare_exchange(
+                mine.bits(),
+                mine.published(slot).bits(),
+                AcqRel,
+                Acquire,
+            ) {
+                Ok(_) => return Some(counter),
+                Err(now) => {
+                    // Nothing published since the look that found `key` absent: only claims have come or gone.
+                    let now = Header::from_bits(now);
+                    if now.same_version(mine) && !now.is_closed() {
+                        mine = now;
+                        continue;
+                    }
+                    // ORDERING: Release, with the Acquire of the next claim: this thread's writes come before its.
+                    self.header.fetch_and(!Header::claim(slot), Release);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Stamps the words without connections, and says which slots may be used again.
+    #[cold]
+    fn collect(&self, header: Header, clock: &Arc<Clock>, guard: &Guard) -> u32 {
+        let now = clock.now();
+        let mut expired = 0;
+        let mut waiting = false;
+        let mut slots = header.valid();
+        while slots != 0 {
+            let slot = slots.trailing_zeros();
+            slots &= slots - 1;
+            let Some((_, counter)) = self.slot(slot as usize) else {
+                continue;
+            };
+            let count = counter.observe();
+            match count.stamp() {
+                Some(stamp) if Clock::has_expired(stamp, now) => expired |= 1 << slot,
+                Some(_) => waiting = true,
+                None if count == Count::ZERO => waiting |= counter.stamp(now),
+                None => {}
+            }
+        }
+        if waiting {
+            clock.request_tick(guard);
+        }
+        expired
+    }
+
+    /// Makes sure that the overflow block exists; `false` when memory is at its bound.
+    pub(super) fn ensure_overflow(&self, budget: &Budget) -> bool {
+        if self.overflow().is_some() {
+            return true;
+        }
+        if !budget.reserve(size_of::<K::Overflow>()) {
+            return false;
+        }
+        let block = super::segment::new_overflow::<K>();
+        // ORDERING: Release, with the Acquire of `overflow`: the block is initialised. A failure decides nothing
+        // here, the caller looks again: Relaxed.
+        if self
+            .overflow
+            .compare_exchange(ptr::null_mut(), block, Release, Relaxed)
+            .is_err()
+        {
+            // SAFETY: the block was made two lines above and nobody else has seen it.
+            drop(unsafe { Box::from_raw(block) });
+            budget.give_back(size_of::<K::Overflow>());
+        }
+        true
+    }
+
+    /// Closes the bin: no publication follows. What is valid now is all there will ever be.
+    pub(super) fn close(&self) {
+        if !self.header().is_closed() {
+            // ORDERING: Acquire, with every publication so far: the look that follows misses none. Release, with
+            // `header`: who finds the bin closed finds a roster at least as new as this thread's.
+            self.header.fetch_or(Header::CLOSED, AcqRel);
+        }
+    }
+
+    /// Closes the bin and kills its words without connections. `true` when no word is alive, which is so for ever.
+    pub(super) fn drain(&self, now: u32) -> bool {
+        self.close();
+        let mut empty = true;
+        self.for_each(|_, counter| empty &= counter.observe().is_dead() || counter.stamp(now));
+        empty
+    }
+
+    pub(super) fn has_overflow(&self) -> bool {
+        self.overflow().is_some()
+    }
+
+    /// Visits the words of valid slots, with the key that each slot seems to hold.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(K, &Counter)) {
+        let mut slots = self.header().valid();
+        while slots != 0 {
+            let slot = slots.trailing_zeros() as usize;
+            slots &= slots - 1;
+            if let Some((cell, counter)) = self.slot(slot) {
+                visit(cell.guess(), counter);
+            }
+        }
+    }
+}
+
+impl<K: Key> Drop for Bin<K> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed; whoever drops a bin owns it.
+        let block = self.overflow.load(Relaxed);
+        if !block.is_null() {
+            // SAFETY: not null, so from `ensure_overflow`, which took it from a `Box` for this bin alone.
+            drop(unsafe { Box::from_raw(block) });
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One client's open connections: a word that never moves while anybody counts on it.
+//!
+//! ```text
+//!   31    30       29                 0
+//! [DEAD|ORPHAN|  connections, or stamp  ]
+//!
+//!            admit            admit / release
+//!  ZERO  ------------> LIVE 1 <-------------> LIVE n
+//!   |  <------------      |
+//!   |      release        | the limiter is dropped
+//!   | stamp               v
+//!   v                   ORPHAN n ---- last release: one less to wait for
+//!  DEAD stamp  (final; the slot is used again once the stamp has expired)
+//! ```
+
+use crate::sync::{AcqRel, Acquire, AtomicU32, Relaxed, Release, fence};
+
+const DEAD: u32 = 1 << 31;
+const ORPHAN: u32 = 1 << 30;
+
+/// Most connections one client can have; also the mask of the low bits.
+pub(crate) const MAX_COUNT: u32 = ORPHAN - 1;
+
+/// A value of the counter word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count(u32);
+
+impl Count {
+    pub(super) const ZERO: Self = Self(0);
+
+    /// The stamp of a word that admits nobody any more.
+    pub(super) const fn stamp(self) -> Option<u32> {
+        if self.0 & DEAD == 0 {
+            None
+        } else {
+            Some(self.0 & MAX_COUNT)
+        }
+    }
+
+    pub(super) const fn is_dead(self) -> bool {
+        self.0 & DEAD != 0
+    }
+
+    /// Open connections.
+    pub(super) const fn open(self) -> u32 {
+        if self.is_dead() {
+            0
+        } else {
+            self.0 & MAX_COUNT
+        }
+    }
+}
+
+/// What came of an attempt to admit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Admitted,
+    AtLimit,
+    /// The word died meanwhile; the client may have a newer one.
+    Dead,
+}
+
+/// What a release was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Released {
+    Done,
+    /// The limiter is gone and this was the word's last connection.
+    LastOrphan,
+}
+
+#[derive(Debug)]
+pub(crate) struct Counter(AtomicU32);
+
+impl Counter {
+    #[cfg(connlimit_loom)]
+    pub(super) fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// A look that decides nothing by itself: the bin validates it, or a compare-and-swap does.
+    #[inline]
+    pub(super) fn peek(&self) -> Count {
+        // ORDERING: Relaxed; `Bin::find` puts an acquire fence between this and the look that validates it.
+        Count(self.0.load(Relaxed))
+    }
+
+    /// A look that also sees what the connections that are gone have done.
+    #[inline]
+    pub(super) fn observe(&self) -> Count {
+        // ORDERING: Acquire, with the Release of `release` and of `stamp`: who finds no connection here and frees
+        // the memory does so after the last touch of those who had one.
+        Count(self.0.load(Acquire))
+    }
+
+    /// One more connection, if that stays within `limit`. Starts from `seen`, a value just observed.
+    ///
+    /// Ends: each failed exchange means that another thread's admission, release or stamp took effect.
+    #[inline]
+    pub(super) fn admit(&self, mut seen: Count, limit: u32) -> Admission {
+        let limit = if limit < MAX_COUNT { limit } else { MAX_COUNT };
+        loop {
+            if seen.is_dead() {
+                return Admission::Dead;
+            }
+            if seen.open() >= limit {
+                return Admission::AtLimit;
+            }
+            // ORDERING: Acquire, with the Release of `release`: who is admitted in place of a connection that
+            // ended sees what that connection's thread did. A failure only yields the next value to try: Relaxed.
+            match self
+                .0
+                .compare_exchange_weak(seen.0, seen.0 + 1, Acquire, Relaxed)
+            {
+                Ok(_) => return Admission::Admitted,
+                Err(now) => seen = Count(now),
+            }
+        }
+    }
+
+    /// One connection less. The word must not be touched after this, unless the answer is `LastOrphan`.
+    #[inline]
+    pub(super) fn release(&self) -> Released {
+        // ORDERING: Release, with the Acquire of `admit` (semaphore semantics), and with that of `observe` and
+        // `stamp`: the memory is freed or used again after this access.
+        let before = self.0.fetch_sub(1, Release);
+        debug_assert!(
+            Count(before).open() > 0,
+            "released more often than acquired"
+        );
+        if before == ORPHAN | 1 {
+            // ORDERING: Acquire, with the Release of every other release of this word: they end before it is freed.
+            fence(Acquire);
+            Released::LastOrphan
+        } else {
+            Released::Done
+        }
+    }
+
+    /// Kills a word without connections; `false` when it has some again, or is dead already.
+    pub(super) fn stamp(&self, now: u32) -> bool {
+        // ORDERING: Release, with `observe`: what this thread saw before it killed the word is seen by who frees it.
+        // Acquire, with the Release of `release`: likewise for the connections that ended. A failure decides
+        // nothing: Relaxed.
+        self.0
+            .compare_exchange(0, DEAD | now & MAX_COUNT, AcqRel, Relaxed)
+            .is_ok()
+    }
+
+    /// The first connection of a new client, in a slot that the caller has claimed.
+    pub(super) fn start(&self) {
+        // ORDERING: Release, with the fence of `Bin::find`: a reader that meets this value in a slot it took for
+        // another client's sees the claim that preceded it, and turns back.
+        self.0.store(1, Release);
+    }
+
+    /// Marks a word that has connections, once the limiter is gone; `false` when it has none.
+    ///
+    /// Ends: only releases compete, and there are finitely many.
+    pub(super) fn orphan(&self) -> bool {
+        let mut seen = self.observe();
+        while seen.open() > 0 {
+            // ORDERING: AcqRel. Release, with the fence of `release`: the last one sees the walk that marked it.
+            // Acquire on either outcome, with the Release of `release`, as in `observe`.
+            match self
+                .0
+                .compare_exchange(seen.0, seen.0 | ORPHAN, AcqRel, Acquire)
+            {
+                Ok(_) => return true,
+                Err(now) => seen = Count(now),
+            }
+        }
+        false
+    }
+
+    #[cfg(all(test, not(connlimit_loom)))]
+    pub(super) fn set_for_test(&self, open: u32) {
+        // ORDERING: Relaxed; single-threaded tests.
+        self.0.store(open, Relaxed);
+    }
+}

@@ -1,0 +1,159 @@
+//! The memory of keys and counters, and the two key widths.
+
+use super::counter::Counter;
+use crate::sync::{AtomicU32, AtomicU64, Relaxed, Release};
+use core::hash::Hash;
+use crossbeam_utils::CachePadded;
+
+/// A client's key: an exact value, never a digest of one, so that no two clients can be taken for each other.
+pub(crate) trait Key: Copy + Eq + Hash + Into<u128> + Send + Sync + 'static {
+    type Cell: KeyCell<Self>;
+    type Inline: Slots<Self>;
+    type Overflow: Slots<Self>;
+}
+
+// A model fills a bin with two clients; the product fills one cache line (IPv4) or two.
+#[cfg(not(connlimit_loom))]
+mod len {
+    pub(super) const INLINE: [usize; 2] = [6, 5];
+    pub(super) const OVERFLOW: [usize; 2] = [16, 12];
+}
+#[cfg(connlimit_loom)]
+mod len {
+    pub(super) const INLINE: [usize; 2] = [1, 1];
+    pub(super) const OVERFLOW: [usize; 2] = [1, 1];
+}
+
+impl Key for u32 {
+    type Cell = AtomicU32;
+    type Inline = SlotArray<AtomicU32, { len::INLINE[0] }>;
+    type Overflow = CachePadded<SlotArray<AtomicU32, { len::OVERFLOW[0] }>>;
+}
+
+impl Key for u128 {
+    type Cell = [AtomicU64; 2];
+    type Inline = SlotArray<[AtomicU64; 2], { len::INLINE[1] }>;
+    type Overflow = CachePadded<SlotArray<[AtomicU64; 2], { len::OVERFLOW[1] }>>;
+}
+
+/// Where a key is stored. Reads may meet a key that is being written, and may even be torn: what is read is a guess
+/// until the bin's header confirms that the slot was published all along.
+pub(crate) trait KeyCell<K>: Send + Sync {
+    fn guess(&self) -> K;
+    fn write(&self, key: K);
+    #[cfg(connlimit_loom)]
+    fn new() -> Self;
+}
+
+impl KeyCell<u32> for AtomicU32 {
+    #[inline(always)]
+    fn guess(&self) -> u32 {
+        // ORDERING: Relaxed; for a published slot the header's Acquire covers it, and for any other the fence of
+        // `Bin::find` stands between this and the look that rejects it.
+        self.load(Relaxed)
+    }
+
+    fn write(&self, key: u32) {
+        // ORDERING: Release, with the fence of `Bin::find`: who meets the new key sees that the slot was claimed.
+        self.store(key, Release);
+    }
+
+    #[cfg(connlimit_loom)]
+    fn new() -> Self {
+        Self::new(0)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the key is split into halves"
+)]
+impl KeyCell<u128> for [AtomicU64; 2] {
+    #[inline(always)]
+    fn guess(&self) -> u128 {
+        // ORDERING: Relaxed, as for the narrow key.
+        u128::from(self[0].load(Relaxed)) | u128::from(self[1].load(Relaxed)) << 64
+    }
+
+    fn write(&self, key: u128) {
+        // ORDERING: Release, as for the narrow key; each half by itself gives the new owner away.
+        self[0].store(key as u64, Release);
+        // ORDERING: Release, as above.
+        self[1].store((key >> 64) as u64, Release);
+    }
+
+    #[cfg(connlimit_loom)]
+    fn new() -> Self {
+        [AtomicU64::new(0), AtomicU64::new(0)]
+    }
+}
+
+/// A fixed number of slots, addressed by position.
+pub(crate) trait Slots<K: Key>: Send + Sync {
+    const LEN: usize;
+    fn key(&self, slot: usize) -> &K::Cell;
+    fn counter(&self, slot: usize) -> &Counter;
+    /// The slots whose key looks like `key`, as a mask. Without branches: which slot it is cannot be predicted.
+    fn looks_like(&self, key: K) -> u32;
+    #[cfg(connlimit_loom)]
+    fn new() -> Self;
+}
+
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct SlotArray<C, const N: usize> {
+    keys: [C; N],
+    counters: [Counter; N],
+}
+
+impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, N> {
+    const LEN: usize = N;
+
+    fn key(&self, slot: usize) -> &C {
+        &self.keys[slot]
+    }
+
+    #[inline(always)]
+    fn counter(&self, slot: usize) -> &Counter {
+        &self.counters[slot]
+    }
+
+    #[inline(always)]
+    fn looks_like(&self, key: K) -> u32 {
+        let mut mask = 0;
+        for (slot, cell) in self.keys.iter().enumerate() {
+            mask |= u32::from(cell.guess() == key) << slot;
+        }
+        mask
+    }
+
+    #[cfg(connlimit_loom)]
+    fn new() -> Self {
+        Self {
+            keys: core::array::from_fn(|_| C::new()),
+            counters: core::array::from_fn(|_| Counter::new()),
+        }
+    }
+}
+
+/// Overflow blocks are padded to cache lines of their own.
+impl<K: Key, S: Slots<K>> Slots<K> for CachePadded<S> {
+    const LEN: usize = S::LEN;
+
+    fn key(&self, slot: usize) -> &K::Cell {
+        (**self).key(slot)
+    }
+
+    fn counter(&self, slot: usize) -> &Counter {
+        (**self).counter(slot)
+    }
+
+    fn looks_like(&self, key: K) -> u32 {
+        (**self).looks_like(key)
+    }
+
+    #[cfg(connlimit_loom)]
+    fn new() -> Self {
+        Self::new(S::new())
+    }
+}
