@@ -56,11 +56,7 @@ mod imp {
     #[inline]
     pub(crate) fn pin() -> Guard {
         // The thread-local is gone when a destructor of another thread-local asks: register for this one pin.
-        Guard(
-            HANDLE
-                .try_with(LocalHandle::pin)
-                .unwrap_or_else(|_| collector().register().pin()),
-        )
+        Guard(HANDLE.try_with(LocalHandle::pin).unwrap_or_else(|_| collector().register().pin()))
     }
 
     impl Guard {
@@ -134,9 +130,8 @@ mod imp {
             for (holders, _) in &mut self.waiting {
                 holders.retain(|&other| other != id);
             }
-            let (due, waiting) = core::mem::take(&mut self.waiting)
-                .into_iter()
-                .partition(|(holders, _)| holders.is_empty());
+            let (due, waiting) =
+                core::mem::take(&mut self.waiting).into_iter().partition(|(holders, _)| holders.is_empty());
             self.waiting = waiting;
             Vec::into_iter(due).map(|(_, act)| act).collect()
         }

@@ -1,5 +1,8 @@
 //! The limiter: a handle on three tables and the configuration in force.
 
+#[cfg(all(test, connlimit_loom))]
+mod models;
+
 use crate::client::{Client, Identity};
 use crate::config::{Config, ConfigError, WhenFull};
 use crate::epoch::{Guard, pin};
@@ -8,6 +11,7 @@ use crate::rejected::Rejected;
 use crate::session::Session;
 use crate::sync::{Acquire, Arc, ArcCell, AtomicU32, Mutex, Release, lock};
 use crate::table::{MAX_COUNT, Refusal, Table};
+use core::borrow::Borrow;
 use core::fmt;
 use crossbeam_utils::CachePadded;
 
@@ -85,14 +89,8 @@ impl Limiter {
             v6: Table::new(v6, all),
             named: Table::new(named, all),
         };
-        let inner = Inner {
-            hot: CachePadded::new(hot),
-            config: ArcCell::new(config),
-            writer: Mutex::new(()),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        let inner = Inner { hot: CachePadded::new(hot), config: ArcCell::new(config), writer: Mutex::new(()) };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Counts one more connection of `client`, if it may have one more.
@@ -126,18 +124,23 @@ impl Limiter {
     /// ```
     #[inline]
     pub fn try_acquire(&self, client: impl Into<Client>) -> Result<Permit, Rejected> {
-        self.acquire_pinned(client.into(), &pin())
+        self.acquire(client.into(), pin)
     }
 
-    #[inline]
-    pub(crate) fn acquire_pinned(&self, client: Client, guard: &Guard) -> Result<Permit, Rejected> {
+    /// `enter` pins, or lends the guard of a pin that is there.
+    #[inline(always)]
+    pub(crate) fn acquire<G: Borrow<Guard>>(
+        &self,
+        client: Client,
+        enter: impl FnOnce() -> G,
+    ) -> Result<Permit, Rejected> {
         let hot = &*self.inner.hot;
         // ORDERING: Acquire, with the Release in `set_config`: who sees a limit also sees the configuration it is of.
         let limit = hot.limit.load(Acquire);
         let held = match client.identity() {
-            Identity::V4(addr) => hot.v4.acquire(u32::from(addr) & hot.v4_mask, limit, guard),
-            Identity::V6(addr) => hot.v6.acquire(u128::from(addr) & hot.v6_mask, limit, guard),
-            Identity::Named(name) => hot.named.acquire(name, limit, guard),
+            Identity::V4(addr) => hot.v4.acquire(u32::from(addr) & hot.v4_mask, limit, enter),
+            Identity::V6(addr) => hot.v6.acquire(u128::from(addr) & hot.v6_mask, limit, enter),
+            Identity::Named(name) => hot.named.acquire(name, limit, enter),
         };
         match held {
             Ok(held) => Ok(Permit::counted(held)),
@@ -192,7 +195,7 @@ impl Limiter {
         let config = config.adapted_to(&inner.config.load().shape)?;
         let limit = effective_limit(&config);
         inner.config.store(Arc::new(config));
-        // ORDERING: Release, with the Acquire in `acquire_pinned`.
+        // ORDERING: Release, with the Acquire in `acquire`.
         inner.hot.limit.store(limit, Release);
         Ok(())
     }
@@ -200,9 +203,7 @@ impl Limiter {
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter")
-            .field("config", &*self.config())
-            .finish_non_exhaustive()
+        f.debug_struct("Limiter").field("config", &*self.config()).finish_non_exhaustive()
     }
 }
 

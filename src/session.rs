@@ -38,11 +38,7 @@ const CALLS_PER_PIN: u32 = 64;
 
 impl<'a> Session<'a> {
     pub(crate) fn new(limiter: &'a Limiter) -> Self {
-        Self {
-            limiter,
-            guard: pin(),
-            calls: 0,
-        }
+        Self { limiter, guard: pin(), calls: 0 }
     }
 
     /// Counts one more connection of `client`, if it may have one more.
@@ -57,6 +53,6 @@ impl<'a> Session<'a> {
             self.calls = 0;
             self.guard.repin();
         }
-        self.limiter.acquire_pinned(client.into(), &self.guard)
+        self.limiter.acquire(client.into(), || &self.guard)
     }
 }

@@ -1,17 +1,11 @@
 //! Every atomic, `Arc` and lock of the crate comes from here, so that a model can put loom's in their place.
 
 #[cfg(all(connlimit_loom, not(crossbeam_loom)))]
-compile_error!(
-    "`connlimit_loom` needs `--cfg crossbeam_loom`: without it loom cannot see crossbeam's atomics"
-);
+compile_error!("`connlimit_loom` needs `--cfg crossbeam_loom`: without it loom cannot see crossbeam's atomics");
 #[cfg(all(crossbeam_loom, not(connlimit_loom)))]
-compile_error!(
-    "`crossbeam_loom` needs `--cfg connlimit_loom`: without it loom cannot see connlimit's atomics"
-);
+compile_error!("`crossbeam_loom` needs `--cfg connlimit_loom`: without it loom cannot see connlimit's atomics");
 #[cfg(all(connlimit_ideal, not(connlimit_loom)))]
-compile_error!(
-    "`connlimit_ideal` is a kind of model: it needs `--cfg connlimit_loom` and `--cfg crossbeam_loom`"
-);
+compile_error!("`connlimit_ideal` is a kind of model: it needs `--cfg connlimit_loom` and `--cfg crossbeam_loom`");
 
 pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
@@ -27,11 +21,37 @@ pub(crate) use loom::sync::{
     atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence},
 };
 
+/// Stands in memory that is freed through the epoch or by the last permit. In a model it checks that every use comes
+/// before the end; in the product it is nothing.
+#[derive(Debug)]
+pub(crate) struct Life(#[cfg(connlimit_loom)] loom::cell::UnsafeCell<loom::alloc::Track<()>>);
+
+impl Life {
+    pub(crate) fn new() -> Self {
+        Self(
+            #[cfg(connlimit_loom)]
+            loom::cell::UnsafeCell::new(loom::alloc::Track::new(())),
+        )
+    }
+
+    /// The memory is in use by this thread now.
+    #[inline(always)]
+    pub(crate) fn used(&self) {
+        #[cfg(connlimit_loom)]
+        self.0.with(|_| ());
+    }
+}
+
+#[cfg(connlimit_loom)]
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.with_mut(|_| ());
+    }
+}
+
 /// Locks `mutex` whether or not another holder panicked: what it guards is replaced whole, never left half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// The cell that holds the configuration in force.

@@ -20,6 +20,8 @@ mod segment;
 mod slots;
 
 pub(crate) use counter::MAX_COUNT;
+#[cfg(all(test, connlimit_loom))]
+pub(crate) use models::model;
 pub(crate) use slots::Key;
 
 use crate::epoch::{Guard, pin};
@@ -28,6 +30,7 @@ use crate::sync::Arc;
 use bin::{Find, Insert};
 use budget::Budget;
 use clock::Clock;
+use core::borrow::Borrow;
 use core::ptr::NonNull;
 use counter::{Admission, Count, Counter, Released};
 use level::{Level, SegmentRef};
@@ -76,11 +79,7 @@ impl<K: Key> Table<K> {
     pub(crate) fn new(bytes: usize, preallocate: bool) -> Self {
         // The smallest level is always allowed, whatever the bound.
         let budget = Budget::new(bytes.max(Level::<K>::bytes(BINS)));
-        let bins = if preallocate {
-            Self::most_bins(budget.left())
-        } else {
-            BINS
-        };
+        let bins = if preallocate { Self::most_bins(budget.left()) } else { BINS };
         let level = Level::new(bins, &budget).expect("the budget allows the smallest level");
         let table = Self {
             roster: RosterCell::new(level),
@@ -110,7 +109,7 @@ impl<K: Key> Table<K> {
         for index in 0..level.segments() {
             if let Some(segment) = level.touch_index(index, &guard) {
                 // `most_bins` left room for these, unless the bound is below what the smallest level wants.
-                segment.bins.iter().for_each(|bin| {
+                segment.bins().iter().for_each(|bin| {
                     bin.ensure_overflow(&self.budget);
                 });
             }
@@ -118,9 +117,18 @@ impl<K: Key> Table<K> {
     }
 
     /// Counts one more connection of `key`, if that stays within `limit`, which is at least one.
-    #[inline]
-    pub(crate) fn acquire(&self, key: K, limit: u32, guard: &Guard) -> Result<Held, Refusal> {
+    ///
+    /// The hash is computed before `enter` pins: the two take about as long, and so they overlap.
+    #[inline(always)]
+    pub(crate) fn acquire<G: Borrow<Guard>>(
+        &self,
+        key: K,
+        limit: u32,
+        enter: impl FnOnce() -> G,
+    ) -> Result<Held, Refusal> {
         let hash = self.spread.hash(key);
+        let guard = enter();
+        let guard = guard.borrow();
         let level = self.roster.load(guard).newest();
         if let Some(segment) = level.segment(hash, guard) {
             if let Find::Found(counter, seen) = level.bin(&segment, hash).find(key) {
@@ -137,11 +145,7 @@ impl<K: Key> Table<K> {
     /// Open connections of `key`.
     pub(crate) fn open(&self, key: K, guard: &Guard) -> u32 {
         let hash = self.spread.hash(key);
-        self.roster
-            .load(guard)
-            .levels()
-            .find_map(|level| level.open(key, hash, guard))
-            .unwrap_or(0)
+        self.roster.load(guard).levels().find_map(|level| level.open(key, hash, guard)).unwrap_or(0)
     }
 
     /// Admits a client that has no live word in the newest level.
@@ -183,9 +187,7 @@ impl<K: Key> Table<K> {
                     }
                 }
                 Insert::Closed => {}
-                Insert::Crowded => {
-                    may_grow = newest.sample(hash, guard).is_crowded() && self.grow(roster, guard)
-                }
+                Insert::Crowded => may_grow = newest.sample(hash, guard).is_crowded() && self.grow(roster, guard),
                 Insert::Full => {
                     if !self.grow(roster, guard) {
                         return Err(Refusal::Full);
@@ -208,13 +210,11 @@ impl<K: Key> Table<K> {
         let mut closed = false;
         loop {
             match bin.find(key) {
-                Find::Found(counter, seen) if seen != Count::ZERO => {
-                    match counter.admit(seen, limit) {
-                        Admission::Admitted => return Settled::Held(Held::new(counter, &segment)),
-                        Admission::AtLimit => return Settled::AtLimit,
-                        Admission::Dead => {}
-                    }
-                }
+                Find::Found(counter, seen) if seen != Count::ZERO => match counter.admit(seen, limit) {
+                    Admission::Admitted => return Settled::Held(Held::new(counter, &segment)),
+                    Admission::AtLimit => return Settled::AtLimit,
+                    Admission::Dead => {}
+                },
                 // Not revived: the client moves to the newest level as it passes through zero.
                 Find::Found(counter, _) if closed => {
                     counter.stamp(self.clock.now());
@@ -232,11 +232,7 @@ impl<K: Key> Table<K> {
     /// changed the roster meanwhile.
     fn grow(&self, roster: &Roster<K>, guard: &Guard) -> bool {
         let bins = roster.newest().bins();
-        self.renew(
-            roster,
-            if bins < LARGE { bins * 4 } else { bins * 2 },
-            guard,
-        )
+        self.renew(roster, if bins < LARGE { bins * 4 } else { bins * 2 }, guard)
     }
 
     fn renew(&self, roster: &Roster<K>, bins: usize, guard: &Guard) -> bool {
@@ -296,10 +292,7 @@ enum Settled {
 impl Held {
     #[inline]
     fn new<K: Key>(counter: &Counter, segment: &SegmentRef<'_, K>) -> Self {
-        Self {
-            counter: NonNull::from(counter),
-            home: segment.home(),
-        }
+        Self { counter: NonNull::from(counter), home: segment.home() }
     }
 }
 
@@ -307,6 +300,9 @@ impl Drop for Held {
     /// Gives the count back: one access to shared memory, no look-up.
     #[inline]
     fn drop(&mut self) {
+        #[cfg(connlimit_loom)]
+        // SAFETY: as for the counter below.
+        unsafe { self.home.as_ref() }.life.used();
         // SAFETY: the count that this value stands for keeps the word's segment from being freed: a segment goes
         // only when no word in it is alive, or through `orphan_released`.
         let counter = unsafe { self.counter.as_ref() };

@@ -63,13 +63,15 @@ impl<K: Key> Bin<K> {
         ((1_u64 << Self::SLOTS) - 1) as u32
     };
 
+    /// The header's value, for checks at rest.
+    #[cfg(all(test, connlimit_loom))]
+    pub(super) fn header_at_rest(&self) -> Header {
+        self.header()
+    }
+
     #[cfg(connlimit_loom)]
     pub(super) fn new() -> Self {
-        Self {
-            header: AtomicU64::new(0),
-            overflow: AtomicPtr::new(ptr::null_mut()),
-            inline: Slots::new(),
-        }
+        Self { header: AtomicU64::new(0), overflow: AtomicPtr::new(ptr::null_mut()), inline: Slots::new() }
     }
 
     #[inline]
@@ -91,9 +93,7 @@ impl<K: Key> Bin<K> {
     fn slot(&self, slot: usize) -> Option<(&K::Cell, &Counter)> {
         match slot.checked_sub(K::Inline::LEN) {
             None => Some((self.inline.key(slot), self.inline.counter(slot))),
-            Some(slot) => self
-                .overflow()
-                .map(|block| (block.key(slot), block.counter(slot))),
+            Some(slot) => self.overflow().map(|block| (block.key(slot), block.counter(slot))),
         }
     }
 
@@ -112,9 +112,7 @@ impl<K: Key> Bin<K> {
             if header.valid() & !Self::INLINE_MASK != 0 {
                 if let Some(block) = self.overflow() {
                     let over = block.looks_like(key) & header.valid() >> K::Inline::LEN;
-                    if let Some(found) =
-                        self.confirm(header, over, block, K::Inline::LEN, &mut changed)
-                    {
+                    if let Some(found) = self.confirm(header, over, block, K::Inline::LEN, &mut changed) {
                         return found;
                     }
                 }
@@ -204,32 +202,19 @@ impl<K: Key> Bin<K> {
     }
 
     /// Takes `slot` as `header` showed it, and publishes `key` in it unless anything was published since.
-    fn claim_and_publish(
-        &self,
-        header: Header,
-        slot: usize,
-        expired: u32,
-        key: K,
-    ) -> Option<&Counter> {
+    fn claim_and_publish(&self, header: Header, slot: usize, expired: u32, key: K) -> Option<&Counter> {
         let (cell, counter) = self.slot(slot)?;
         let mut mine = header.claimed(slot, expired);
         // ORDERING: Acquire, with the claim or give-back that freed the slot. Release, with the fence in `confirm`
         // and the Acquire of `header`: who sees this thread's writes below sees the claim. A failure decides
         // nothing: Relaxed.
-        self.header
-            .compare_exchange(header.bits(), mine.bits(), AcqRel, Relaxed)
-            .ok()?;
+        self.header.compare_exchange(header.bits(), mine.bits(), AcqRel, Relaxed).ok()?;
         cell.write(key);
         counter.start();
         loop {
             // ORDERING: Release, with the Acquire of `header`: key and counter are visible with the valid bit.
             // Acquire, with another's publication, claim or closing, whose outcome decides what comes next.
-            match self.header.compare_exchange(
-                mine.bits(),
-                mine.published(slot).bits(),
-                AcqRel,
-                Acquire,
-            ) {
+            match self.header.compare_exchange(mine.bits(), mine.published(slot).bits(), AcqRel, Acquire) {
                 Ok(_) => return Some(counter),
                 Err(now) => {
                     // Nothing published since the look that found `key` absent: only claims have come or gone.
@@ -268,7 +253,7 @@ impl<K: Key> Bin<K> {
             }
         }
         if waiting {
-            clock.request_tick(guard);
+            Clock::request_tick(clock, guard);
         }
         expired
     }
@@ -284,11 +269,7 @@ impl<K: Key> Bin<K> {
         let block = super::segment::new_overflow::<K>();
         // ORDERING: Release, with the Acquire of `overflow`: the block is initialised. A failure decides nothing
         // here, the caller looks again: Relaxed.
-        if self
-            .overflow
-            .compare_exchange(ptr::null_mut(), block, Release, Relaxed)
-            .is_err()
-        {
+        if self.overflow.compare_exchange(ptr::null_mut(), block, Release, Relaxed).is_err() {
             // SAFETY: the block was made two lines above and nobody else has seen it.
             drop(unsafe { Box::from_raw(block) });
             budget.give_back(size_of::<K::Overflow>());

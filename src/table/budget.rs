@@ -11,10 +11,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(super) fn new(bound: usize) -> Arc<Self> {
-        Arc::new(Self {
-            bound,
-            reserved: AtomicUsize::new(0),
-        })
+        Arc::new(Self { bound, reserved: AtomicUsize::new(0) })
     }
 
     /// Takes `bytes`, or nothing when that would pass the bound.
@@ -22,9 +19,7 @@ impl Budget {
     pub(super) fn reserve(&self, bytes: usize) -> bool {
         // ORDERING: Relaxed; the number itself is all that is shared, and an exchange always acts on the latest.
         self.reserved
-            .fetch_update(Relaxed, Relaxed, |reserved| {
-                reserved.checked_add(bytes).filter(|&sum| sum <= self.bound)
-            })
+            .fetch_update(Relaxed, Relaxed, |reserved| reserved.checked_add(bytes).filter(|&sum| sum <= self.bound))
             .is_ok()
     }
 

@@ -23,7 +23,7 @@ use crate::epoch::Guard;
 use crate::sync::{AcqRel, Acquire, Arc, AtomicBool, AtomicU32, Relaxed, Release};
 
 /// Ticks after which a dead word's slot may be used again.
-const GRACE: u32 = 3;
+pub(super) const GRACE: u32 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -34,10 +34,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            now: AtomicU32::new(0),
-            pending: AtomicBool::new(false),
-        })
+        Arc::new(Self { now: AtomicU32::new(0), pending: AtomicBool::new(false) })
     }
 
     pub(super) fn now(&self) -> u32 {
@@ -54,19 +51,21 @@ impl Clock {
     }
 
     /// Makes the clock move once a grace period has passed. One tick serves everybody who asks meanwhile.
-    pub(super) fn request_tick(self: &Arc<Self>, guard: &Guard) {
+    pub(super) fn request_tick(this: &Arc<Self>, guard: &Guard) {
         // ORDERING: Relaxed; a stale value costs a delay or a swap. Acquire on the swap, with the Release in the tick
         // before: this tick is deferred after that one has run, which the argument above needs.
-        if self.pending.load(Relaxed) || self.pending.swap(true, Acquire) {
+        if this.pending.load(Relaxed) || this.pending.swap(true, Acquire) {
             return;
         }
-        let clock = Arc::clone(self);
-        guard.defer(move || {
-            // ORDERING: AcqRel. Release, with `now`. Acquire keeps the chain of ticks in one piece.
-            clock.now.fetch_add(1, AcqRel);
-            // ORDERING: Release, with the swap above.
-            clock.pending.store(false, Release);
-        });
+        let clock = Arc::clone(this);
+        guard.defer(move || clock.tick());
         guard.flush();
+    }
+
+    pub(super) fn tick(&self) {
+        // ORDERING: AcqRel. Release, with `now`. Acquire keeps the chain of ticks in one piece.
+        self.now.fetch_add(1, AcqRel);
+        // ORDERING: Release, with the swap in `request_tick`.
+        self.pending.store(false, Release);
     }
 }

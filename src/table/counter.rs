@@ -30,11 +30,7 @@ impl Count {
 
     /// The stamp of a word that admits nobody any more.
     pub(super) const fn stamp(self) -> Option<u32> {
-        if self.0 & DEAD == 0 {
-            None
-        } else {
-            Some(self.0 & MAX_COUNT)
-        }
+        if self.0 & DEAD == 0 { None } else { Some(self.0 & MAX_COUNT) }
     }
 
     pub(super) const fn is_dead(self) -> bool {
@@ -43,11 +39,7 @@ impl Count {
 
     /// Open connections.
     pub(super) const fn open(self) -> u32 {
-        if self.is_dead() {
-            0
-        } else {
-            self.0 & MAX_COUNT
-        }
+        if self.is_dead() { 0 } else { self.0 & MAX_COUNT }
     }
 }
 
@@ -108,10 +100,7 @@ impl Counter {
             }
             // ORDERING: Acquire, with the Release of `release`: who is admitted in place of a connection that
             // ended sees what that connection's thread did. A failure only yields the next value to try: Relaxed.
-            match self
-                .0
-                .compare_exchange_weak(seen.0, seen.0 + 1, Acquire, Relaxed)
-            {
+            match self.0.compare_exchange_weak(seen.0, seen.0 + 1, Acquire, Relaxed) {
                 Ok(_) => return Admission::Admitted,
                 Err(now) => seen = Count(now),
             }
@@ -124,10 +113,7 @@ impl Counter {
         // ORDERING: Release, with the Acquire of `admit` (semaphore semantics), and with that of `observe` and
         // `stamp`: the memory is freed or used again after this access.
         let before = self.0.fetch_sub(1, Release);
-        debug_assert!(
-            Count(before).open() > 0,
-            "released more often than acquired"
-        );
+        debug_assert!(Count(before).open() > 0, "released more often than acquired");
         if before == ORPHAN | 1 {
             // ORDERING: Acquire, with the Release of every other release of this word: they end before it is freed.
             fence(Acquire);
@@ -142,9 +128,7 @@ impl Counter {
         // ORDERING: Release, with `observe`: what this thread saw before it killed the word is seen by who frees it.
         // Acquire, with the Release of `release`: likewise for the connections that ended. A failure decides
         // nothing: Relaxed.
-        self.0
-            .compare_exchange(0, DEAD | now & MAX_COUNT, AcqRel, Relaxed)
-            .is_ok()
+        self.0.compare_exchange(0, DEAD | now & MAX_COUNT, AcqRel, Relaxed).is_ok()
     }
 
     /// The first connection of a new client, in a slot that the caller has claimed.
@@ -162,10 +146,7 @@ impl Counter {
         while seen.open() > 0 {
             // ORDERING: AcqRel. Release, with the fence of `release`: the last one sees the walk that marked it.
             // Acquire on either outcome, with the Release of `release`, as in `observe`.
-            match self
-                .0
-                .compare_exchange(seen.0, seen.0 | ORPHAN, AcqRel, Acquire)
-            {
+            match self.0.compare_exchange(seen.0, seen.0 | ORPHAN, AcqRel, Acquire) {
                 Ok(_) => return true,
                 Err(now) => seen = Count(now),
             }

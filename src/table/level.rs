@@ -5,7 +5,7 @@ use super::budget::Budget;
 use super::segment::{BINS, Drained, Home, Segment};
 use super::slots::{Key, Slots};
 use crate::epoch::Guard;
-use crate::sync::{AcqRel, Acquire, Arc, AtomicPtr, AtomicUsize, Relaxed, Release};
+use crate::sync::{AcqRel, Acquire, Arc, AtomicPtr, AtomicUsize, Life, Relaxed, Release};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
@@ -18,6 +18,7 @@ pub(super) struct Level<K: Key> {
     gone: AtomicUsize,
     /// Where the next caller drains.
     cursor: AtomicUsize,
+    life: Life,
 }
 
 /// What stands in the directory for a segment that is closed, empty and retired.
@@ -73,12 +74,11 @@ impl<K: Key> Level<K> {
         debug_assert!(bins.is_power_of_two() && bins >= BINS);
         budget.reserve(Self::bytes(bins)).then(|| {
             Box::new(Self {
-                directory: (0..bins / BINS)
-                    .map(|_| AtomicPtr::new(ptr::null_mut()))
-                    .collect(),
+                directory: (0..bins / BINS).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
                 mask: bins - 1,
                 gone: AtomicUsize::new(0),
                 cursor: AtomicUsize::new(0),
+                life: Life::new(),
             })
         })
     }
@@ -101,21 +101,19 @@ impl<K: Key> Level<K> {
     /// The bin within its segment.
     #[inline]
     pub(super) fn bin<'a>(&self, segment: &'a Segment<K>, hash: u64) -> &'a Bin<K> {
-        &segment.bins[self.position(hash).1]
+        &segment.bins()[self.position(hash).1]
     }
 
     /// The segment at `index` of the directory.
     #[inline]
     pub(super) fn spot<'g>(&self, index: usize, _: &'g Guard) -> Spot<'g, K> {
+        self.life.used();
         // ORDERING: Acquire, with the exchange in `touch`: the segment is initialised.
         let found = self.directory[index].load(Acquire);
         match NonNull::new(found) {
             None => Spot::Untouched,
             Some(_) if found == gone() => Spot::Gone,
-            Some(segment) => Spot::There(SegmentRef {
-                segment,
-                guard: PhantomData,
-            }),
+            Some(segment) => Spot::There(SegmentRef { segment, guard: PhantomData }),
         }
     }
 
@@ -133,11 +131,7 @@ impl<K: Key> Level<K> {
         self.touch_index(self.position(hash).0, guard)
     }
 
-    pub(super) fn touch_index<'g>(
-        &self,
-        index: usize,
-        guard: &'g Guard,
-    ) -> Option<SegmentRef<'g, K>> {
+    pub(super) fn touch_index<'g>(&self, index: usize, guard: &'g Guard) -> Option<SegmentRef<'g, K>> {
         match self.spot(index, guard) {
             Spot::There(segment) => Some(segment),
             Spot::Gone => None,
@@ -145,10 +139,7 @@ impl<K: Key> Level<K> {
                 let fresh = Box::into_raw(Segment::new());
                 // ORDERING: AcqRel. Release, with `spot`: the segment is initialised. Acquire on failure: so is the
                 // one that another thread has put there; or, if it is gone, the roster is newer.
-                if self.directory[index]
-                    .compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire)
-                    .is_err()
-                {
+                if self.directory[index].compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire).is_err() {
                     // SAFETY: made above, and nobody else has seen it.
                     drop(unsafe { Box::from_raw(fresh) });
                 }
@@ -161,12 +152,7 @@ impl<K: Key> Level<K> {
     }
 
     /// Makes sure that `hash`'s bin takes no new client any more; the segment, if clients may be left there.
-    pub(super) fn close<'g>(
-        &self,
-        hash: u64,
-        budget: &Budget,
-        guard: &'g Guard,
-    ) -> Option<SegmentRef<'g, K>> {
+    pub(super) fn close<'g>(&self, hash: u64, budget: &Budget, guard: &'g Guard) -> Option<SegmentRef<'g, K>> {
         let (index, _) = self.position(hash);
         self.forgo(index, budget);
         let segment = self.segment(hash, guard)?;
@@ -182,10 +168,7 @@ impl<K: Key> Level<K> {
         }
         // ORDERING: Release, with `spot`: who finds it gone finds a roster at least as new as this thread's. A failure
         // decides nothing, `spot` looks again: Relaxed.
-        if self.directory[index]
-            .compare_exchange(ptr::null_mut(), gone(), Release, Relaxed)
-            .is_ok()
-        {
+        if self.directory[index].compare_exchange(ptr::null_mut(), gone(), Release, Relaxed).is_ok() {
             self.count_gone();
             budget.give_back(size_of::<Segment<K>>());
         }
@@ -220,20 +203,11 @@ impl<K: Key> Level<K> {
     }
 
     /// Takes a drained segment out of the directory; whoever succeeds retires it.
-    fn retire(
-        &self,
-        index: usize,
-        segment: &SegmentRef<'_, K>,
-        budget: &Arc<Budget>,
-        guard: &Guard,
-    ) {
+    fn retire(&self, index: usize, segment: &SegmentRef<'_, K>, budget: &Arc<Budget>, guard: &Guard) {
         let pointer = segment.segment;
         // ORDERING: AcqRel. Release, with `spot`: who finds it gone sees it closed. Acquire, with the other drainers
         // (through `drained` as well). A failure means that another thread has done it: Relaxed.
-        if self.directory[index]
-            .compare_exchange(pointer.as_ptr(), gone(), AcqRel, Relaxed)
-            .is_ok()
-        {
+        if self.directory[index].compare_exchange(pointer.as_ptr(), gone(), AcqRel, Relaxed).is_ok() {
             let budget = Arc::clone(budget);
             // SAFETY: 1. from `Segment::new`, and the exchange succeeds once. 2. The directory was its only way in;
             // permits have none into it, for no word of a drained segment is alive. 3. `SegmentRef` is bound to
@@ -258,14 +232,11 @@ impl<K: Key> Level<K> {
         let first = bin & !(SAMPLE - 1);
         let mut live = 0;
         if let Spot::There(segment) = self.spot(index, guard) {
-            for bin in &segment.bins[first..first + SAMPLE] {
+            for bin in &segment.bins()[first..first + SAMPLE] {
                 bin.for_each(|_, counter| live += usize::from(counter.peek().open() > 0));
             }
         }
-        Sample {
-            live,
-            slots: SAMPLE * K::Inline::LEN,
-        }
+        Sample { live, slots: SAMPLE * K::Inline::LEN }
     }
 
     /// Ends the level with its limiter; segments with permits out are left to the last of those.

@@ -6,24 +6,31 @@ use super::budget::Budget;
 use super::level::Level;
 use super::slots::Key;
 use crate::epoch::Guard;
-use crate::sync::{AcqRel, Acquire, Arc, AtomicPtr, Relaxed};
+use crate::sync::{AcqRel, Acquire, Arc, AtomicPtr, Life, Relaxed};
 use core::ptr::NonNull;
 
 pub(super) struct Roster<K: Key> {
     newest: NonNull<Level<K>>,
     /// Newest first.
     older: Box<[NonNull<Level<K>>]>,
+    life: Life,
 }
 
 impl<K: Key> Roster<K> {
+    fn boxed(newest: NonNull<Level<K>>, older: Box<[NonNull<Level<K>>]>) -> Box<Self> {
+        Box::new(Self { newest, older, life: Life::new() })
+    }
+
     #[inline]
     pub(super) fn newest(&self) -> &Level<K> {
+        self.life.used();
         // SAFETY: a level is freed only after a grace period that began when it had left the roster, and `self` was
         // found under a guard (`RosterCell::load`) that is still held.
         unsafe { self.newest.as_ref() }
     }
 
     pub(super) fn older(&self) -> impl ExactSizeIterator<Item = &Level<K>> {
+        self.life.used();
         // SAFETY: as for `newest`.
         self.older.iter().map(|level| unsafe { level.as_ref() })
     }
@@ -42,10 +49,7 @@ pub(super) struct RosterCell<K: Key>(AtomicPtr<Roster<K>>);
 impl<K: Key> RosterCell<K> {
     pub(super) fn new(level: Box<Level<K>>) -> Self {
         let newest = NonNull::from(Box::leak(level));
-        Self(AtomicPtr::new(Box::into_raw(Box::new(Roster {
-            newest,
-            older: Box::default(),
-        }))))
+        Self(AtomicPtr::new(Box::into_raw(Roster::boxed(newest, Box::default()))))
     }
 
     #[inline]
@@ -57,15 +61,10 @@ impl<K: Key> RosterCell<K> {
     }
 
     /// Puts `level` in front of the list `seen`; gives it back when the list has changed.
-    pub(super) fn push(
-        &self,
-        seen: &Roster<K>,
-        level: Box<Level<K>>,
-        guard: &Guard,
-    ) -> Result<(), Box<Level<K>>> {
+    pub(super) fn push(&self, seen: &Roster<K>, level: Box<Level<K>>, guard: &Guard) -> Result<(), Box<Level<K>>> {
         let newest = NonNull::from(Box::leak(level));
         let older = seen.levels().map(NonNull::from).collect();
-        if self.replace(seen, Roster { newest, older }, guard) {
+        if self.replace(seen, Roster::boxed(newest, older), guard) {
             Ok(())
         } else {
             // SAFETY: leaked above, and the list that names it was never in the cell.
@@ -80,22 +79,9 @@ impl<K: Key> RosterCell<K> {
         let mut gone = Vec::new();
         let mut older = Vec::with_capacity(seen.older.len());
         for (&pointer, level) in seen.older.iter().zip(seen.older()) {
-            if level.is_gone() {
-                gone.push(pointer)
-            } else {
-                older.push(pointer)
-            }
+            if level.is_gone() { gone.push(pointer) } else { older.push(pointer) }
         }
-        if gone.is_empty()
-            || !self.replace(
-                seen,
-                Roster {
-                    newest: seen.newest,
-                    older: older.into(),
-                },
-                guard,
-            )
-        {
+        if gone.is_empty() || !self.replace(seen, Roster::boxed(seen.newest, older.into()), guard) {
             return;
         }
         for level in gone {
@@ -106,9 +92,9 @@ impl<K: Key> RosterCell<K> {
         }
     }
 
-    fn replace(&self, seen: &Roster<K>, new: Roster<K>, guard: &Guard) -> bool {
+    fn replace(&self, seen: &Roster<K>, new: Box<Roster<K>>, guard: &Guard) -> bool {
         let seen = core::ptr::from_ref(seen).cast_mut();
-        let new = Box::into_raw(Box::new(new));
+        let new = Box::into_raw(new);
         // ORDERING: AcqRel. Release, with `load`. Acquire, with the replacement that made `seen`, whose levels end
         // up in the new list. A failure decides nothing: Relaxed.
         if self.0.compare_exchange(seen, new, AcqRel, Relaxed).is_ok() {
@@ -135,11 +121,9 @@ impl<K: Key> RosterCell<K> {
         let roster = self.0.load(Relaxed);
         // SAFETY: from `Box::into_raw`, and by the caller's duty nobody else uses it.
         let roster = *unsafe { Box::from_raw(roster) };
-        core::iter::once(roster.newest)
-            .chain(roster.older)
-            .map(|level| {
-                // SAFETY: leaked from a box, on the list until now, so not retired; likewise.
-                unsafe { Box::from_raw(level.as_ptr()) }
-            })
+        core::iter::once(roster.newest).chain(roster.older).map(|level| {
+            // SAFETY: leaked from a box, on the list until now, so not retired; likewise.
+            unsafe { Box::from_raw(level.as_ptr()) }
+        })
     }
 }

@@ -7,7 +7,7 @@ use super::bin::Bin;
 use super::slots::Key;
 #[cfg(connlimit_loom)]
 use super::slots::Slots;
-use crate::sync::{AcqRel, Acquire, AtomicUsize};
+use crate::sync::{AcqRel, Acquire, AtomicUsize, Life};
 use core::ptr::NonNull;
 
 /// Bins per segment.
@@ -19,13 +19,14 @@ pub(super) const BINS: usize = 1;
 #[repr(C)]
 pub(super) struct Segment<K: Key> {
     home: Home,
-    pub(super) bins: [Bin<K>; BINS],
+    bins: [Bin<K>; BINS],
 }
 
 /// What a permit needs to know of the segment that holds its counter, whatever the key: how to free it when the
 /// limiter is gone.
 #[derive(Debug)]
 pub(crate) struct Home {
+    pub(super) life: Life,
     /// All bins before this one are closed and have no live word, for ever.
     drained: AtomicUsize,
     /// Orphaned words that still have connections. Releases count down from zero (wrapping) while the limiter's
@@ -81,10 +82,13 @@ impl<K: Key> Segment<K> {
 
     #[cfg(connlimit_loom)]
     pub(super) fn new() -> Box<Self> {
-        Box::new(Self {
-            home: Home::new::<K>(),
-            bins: core::array::from_fn(|_| Bin::new()),
-        })
+        Box::new(Self { home: Home::new::<K>(), bins: core::array::from_fn(|_| Bin::new()) })
+    }
+
+    #[inline]
+    pub(super) fn bins(&self) -> &[Bin<K>; BINS] {
+        self.home.life.used();
+        &self.bins
     }
 
     /// Closes and looks through up to `most` bins that may still have clients.
@@ -95,7 +99,7 @@ impl<K: Key> Segment<K> {
         let mut end = start;
         let mut held = false;
         while end < BINS && end - start < most && !held {
-            held = !self.bins[end].drain(now);
+            held = !self.bins()[end].drain(now);
             end += usize::from(!held);
         }
         if end > start {
@@ -111,8 +115,7 @@ impl<K: Key> Segment<K> {
 
     /// Bytes of this segment and what hangs off it.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.bins.iter().filter(|bin| bin.has_overflow()).count() * size_of::<K::Overflow>()
+        size_of::<Self>() + self.bins.iter().filter(|bin| bin.has_overflow()).count() * size_of::<K::Overflow>()
     }
 
     /// Frees the segment, or leaves that to the last of the permits that still point into it. The limiter is gone:
@@ -139,11 +142,7 @@ impl<K: Key> Segment<K> {
 
 impl Home {
     fn new<K: Key>() -> Self {
-        Self {
-            drained: AtomicUsize::new(0),
-            orphans: AtomicUsize::new(0),
-            free: Self::free::<K>,
-        }
+        Self { life: Life::new(), drained: AtomicUsize::new(0), orphans: AtomicUsize::new(0), free: Self::free::<K> }
     }
 
     /// # Safety

@@ -1,12 +1,12 @@
 //! The memory of keys and counters, and the two key widths.
 
 use super::counter::Counter;
+use crate::hash::Input;
 use crate::sync::{AtomicU32, AtomicU64, Relaxed, Release};
-use core::hash::Hash;
 use crossbeam_utils::CachePadded;
 
 /// A client's key: an exact value, never a digest of one, so that no two clients can be taken for each other.
-pub(crate) trait Key: Copy + Eq + Hash + Into<u128> + Send + Sync + 'static {
+pub(crate) trait Key: Copy + Eq + Input + Send + Sync + 'static {
     type Cell: KeyCell<Self>;
     type Inline: Slots<Self>;
     type Overflow: Slots<Self>;
@@ -64,10 +64,7 @@ impl KeyCell<u32> for AtomicU32 {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the key is split into halves"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the key is split into halves")]
 impl KeyCell<u128> for [AtomicU64; 2] {
     #[inline(always)]
     fn guess(&self) -> u128 {
@@ -129,10 +126,7 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, 
 
     #[cfg(connlimit_loom)]
     fn new() -> Self {
-        Self {
-            keys: core::array::from_fn(|_| C::new()),
-            counters: core::array::from_fn(|_| Counter::new()),
-        }
+        Self { keys: core::array::from_fn(|_| C::new()), counters: core::array::from_fn(|_| Counter::new()) }
     }
 }
 
