@@ -63,7 +63,7 @@ impl<K: Key> RosterCell<K> {
     /// Puts `level` in front of the list `seen`; gives it back when the list has changed.
     pub(super) fn push(&self, seen: &Roster<K>, level: Box<Level<K>>, guard: &Guard) -> Result<(), Box<Level<K>>> {
         let newest = NonNull::from(Box::leak(level));
-        let older = seen.levels().map(NonNull::from).collect();
+        let older = core::iter::once(seen.newest).chain(seen.older.iter().copied()).collect();
         if self.replace(seen, Roster::boxed(newest, older), guard) {
             Ok(())
         } else {
@@ -93,19 +93,18 @@ impl<K: Key> RosterCell<K> {
     }
 
     fn replace(&self, seen: &Roster<K>, new: Box<Roster<K>>, guard: &Guard) -> bool {
-        let seen = core::ptr::from_ref(seen).cast_mut();
+        let seen = core::ptr::from_ref(seen).cast_mut(); // for its address alone
         let new = Box::into_raw(new);
         // ORDERING: AcqRel. Release, with `load`. Acquire, with the replacement that made `seen`, whose levels end
         // up in the new list. A failure decides nothing: Relaxed.
-        if self.0.compare_exchange(seen, new, AcqRel, Relaxed).is_ok() {
-            if let Some(seen) = NonNull::new(seen) {
-                // SAFETY: 1. from `Box::into_raw` here or in `new`, and it leaves the cell only once. 2. The cell no
-                // longer names it. 3. `load` binds it to the guard.
-                unsafe { guard.retire(seen, drop) };
-            }
+        let replaced = self.0.compare_exchange(seen, new, AcqRel, Relaxed);
+        if let Some(old) = replaced.ok().and_then(NonNull::new) {
+            // SAFETY: 1. from `Box::into_raw` here or in `new`, and it leaves the cell only once. 2. The cell no
+            // longer names it. 3. `load` binds it to the guard.
+            unsafe { guard.retire(old, drop) };
             true
         } else {
-            // SAFETY: made above, and never in the cell.
+            // SAFETY: made above, and never in the cell, which is never null.
             drop(unsafe { Box::from_raw(new) });
             false
         }
