@@ -1,5 +1,6 @@
 //! Lock-free, exact limits on concurrent connections per client IP.
 
+mod adapters;
 mod client;
 mod config;
 mod epoch;
@@ -11,6 +12,7 @@ mod session;
 mod sync;
 mod table;
 
+pub use adapters::{Limited, net};
 pub use client::Client;
 pub use config::{Config, ConfigError, WhenFull};
 pub use limiter::Limiter;
