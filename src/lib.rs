@@ -19,3 +19,8 @@ pub use limiter::Limiter;
 pub use permit::Permit;
 pub use rejected::Rejected;
 pub use session::Session;
+
+/// The code of the README is compiled and run with the other examples.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeDoctests;
