@@ -3,6 +3,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [[ -f tests/loom.rs ]] || fail "tests/loom.rs is missing: there are no models"
+mkdir -p target
 
 # Without crossbeam's own cfg the models would look green while they see nothing of the epochs: that must not compile.
 echo "== the cfgs belong together"
@@ -28,6 +29,5 @@ models() {
   echo "$(wc -l <<<"$counts") models"
 }
 
-mkdir -p target
 models
 models --cfg connlimit_ideal
