@@ -199,7 +199,8 @@ fn one_stream_holds_the_permits_of_several_limiters() {
     assert!(total.try_acquire(everyone).is_err());
     assert_eq!(per_client.num_open(ONE), 1);
 
-    stream.write_all(b"hello").unwrap();
+    (&stream).write_all(b"hel").unwrap();
+    stream.write_all(b"lo").unwrap();
     let mut hello = [0; 5];
     client.read_exact(&mut hello).unwrap();
     assert_eq!(&hello, b"hello");
