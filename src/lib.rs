@@ -1,5 +1,6 @@
 //! Lock-free, exact limits on concurrent connections per client IP.
 
+mod adapters;
 mod client;
 mod config;
 mod epoch;
@@ -11,9 +12,15 @@ mod session;
 mod sync;
 mod table;
 
+pub use adapters::{Limited, net};
 pub use client::Client;
 pub use config::{Config, ConfigError, WhenFull};
 pub use limiter::Limiter;
 pub use permit::Permit;
 pub use rejected::Rejected;
 pub use session::Session;
+
+/// The code of the README is compiled and run with the other examples.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeDoctests;

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Every fuzz target for FUZZ_SECONDS (20 unless told).
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+[[ -f fuzz/Cargo.toml ]] || fail "fuzz/Cargo.toml is missing"
+need_nightly
+command -v c++ >/dev/null || skip "libFuzzer needs a C++ compiler"
+cargo fuzz --version || cargo install cargo-fuzz --locked || skip "cargo-fuzz cannot be installed"
+
+targets=$(cargo +nightly fuzz list)
+[[ -n $targets ]] || fail "there are no fuzz targets"
+for target in $targets; do
+  echo "== $target"
+  cargo +nightly fuzz run "$target" -- -max_total_time="${FUZZ_SECONDS:-20}" -timeout=10
+done

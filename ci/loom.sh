@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The models: every interleaving of a few threads. First with the real epochs, then with ideal ones.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+[[ -f tests/loom.rs ]] || fail "tests/loom.rs is missing: there are no models"
+mkdir -p target
+
+# Without crossbeam's own cfg the models would look green while they see nothing of the epochs: that must not compile.
+echo "== the cfgs belong together"
+if RUSTFLAGS="--cfg connlimit_loom" cargo check --lib --target-dir target/loom-guard >target/loom-guard.log 2>&1; then
+  fail "connlimit_loom without crossbeam_loom compiles"
+fi
+grep -A 5 '^error' target/loom-guard.log | grep -q crossbeam_loom || {
+  cat target/loom-guard.log
+  fail "connlimit_loom without crossbeam_loom fails for another reason than ours"
+}
+
+models() {
+  echo "== models $*"
+  local output=target/loom-models.log
+  RUSTFLAGS="--cfg connlimit_loom --cfg crossbeam_loom --cfg crossbeam_sanitize $*" \
+    cargo test --release --test loom --target-dir target/loom -- --nocapture --test-threads=1 2>&1 | tee "$output"
+  # A model that ran once explored nothing.
+  local counts
+  counts=$(grep -oE 'model .+: [0-9]+ executions' "$output") || fail "no model reported its executions"
+  if grep -E ': [01] executions' <<<"$counts"; then
+    fail "these models explored nothing"
+  fi
+  echo "$(wc -l <<<"$counts") models"
+}
+
+models
+models --cfg connlimit_ideal

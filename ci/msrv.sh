@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The library builds with the Rust version that Cargo.toml names.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+version=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+[[ -n $version ]] || fail "Cargo.toml names no rust-version"
+cargo "+$version" --version ||
+  timeout 120 rustup toolchain install "$version" --profile minimal --no-self-update ||
+  skip "Rust $version is not installed"
+cargo "+$version" check --lib --target-dir target/msrv
+cargo "+$version" check --lib --target-dir target/msrv --all-features
