@@ -100,7 +100,7 @@ const fn entry<P: Peer>() -> Entry {
 }
 
 struct Measured {
-    /// Mean over the threads of the time a thread takes for one operation.
+    /// The time that a thread takes for one operation, waiting included: the mean over all operations.
     ns_per_op: f64,
     ops: u64,
 }
@@ -113,41 +113,43 @@ const STOP: u8 = 2;
 fn run<P: Peer>(workload: &Workload, streams: Vec<Stream>, time: Duration) -> Measured {
     let threads = streams.len();
     let peer = P::new(workload.limit, workload.clients(threads));
+    // They stay to the end: the open connections of one are part of what the others meet.
+    let mut workers = crew(&peer, workload, streams);
     let (phase, ready) = (AtomicU8::new(WARM_UP), Barrier::new(threads + 1));
-    let work = |mut worker: Worker<'_, P>| {
+    let work = |worker: &mut Worker<'_, P>| {
         worker.prepare();
         ready.wait();
         while phase.load(Ordering::Relaxed) == WARM_UP {
             worker.run(1);
         }
-        let (begin, mut ops) = (Instant::now(), 0);
+        let mut ops = 0;
         while phase.load(Ordering::Relaxed) == MEASURE {
             ops += worker.run(1);
         }
-        let elapsed = begin.elapsed();
-        worker.verify();
-        (elapsed, ops)
+        ops
     };
-    let times: Vec<(Duration, u64)> = thread::scope(|scope| {
+    let (window, ops): (Duration, u64) = thread::scope(|scope| {
         let work = &work;
-        let running: Vec<_> = crew(&peer, workload, streams)
-            .into_iter()
+        let running: Vec<_> = workers
+            .iter_mut()
             .map(|worker| scope.spawn(move || work(worker)))
             .collect();
         ready.wait();
         thread::sleep(time / 5);
+        // One window for all: a thread that a lock keeps waiting has spent its time, too.
+        let begin = Instant::now();
         phase.store(MEASURE, Ordering::Relaxed);
         thread::sleep(time);
         phase.store(STOP, Ordering::Relaxed);
-        running
+        let window = begin.elapsed();
+        let ops = running
             .into_iter()
-            .map(|running| running.join().expect("no worker panics"))
-            .collect()
+            .map(|running| running.join().expect("no worker panics"));
+        (window, ops.sum())
     });
-    let ops: u64 = times.iter().map(|(_, ops)| ops).sum();
-    let busy: Duration = times.iter().map(|(elapsed, _)| elapsed).sum();
+    workers.iter().for_each(Worker::verify);
     Measured {
-        ns_per_op: busy.as_secs_f64() * 1e9 / ops as f64,
+        ns_per_op: window.as_secs_f64() * 1e9 * threads as f64 / ops as f64,
         ops,
     }
 }

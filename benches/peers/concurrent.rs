@@ -15,7 +15,7 @@ impl<K: Key> Default for Dash<K> {
 }
 
 /// `IpAddr` is what users write. `u32` is for a server that has no IPv6 at all, and the hardest rival.
-pub(crate) trait Key: Copy + Eq + Hash + Send + Sync {
+pub(crate) trait Key: Copy + Eq + Hash + Send + Sync + 'static {
     const MAP_NAME: &'static str;
 
     fn of(client: IpAddr) -> Self;

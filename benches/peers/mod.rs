@@ -18,7 +18,7 @@ pub(crate) use pingora::Pingora;
 use core::net::{IpAddr, Ipv4Addr};
 
 /// A limiter of connections per client.
-pub(crate) trait Peer: Sync + Sized {
+pub(crate) trait Peer: Sync + Sized + 'static {
     const NAME: &'static str;
     /// Whether it admits a client exactly when fewer than `limit` of its connections are open.
     const EXACT: bool = true;
@@ -73,7 +73,7 @@ macro_rules! each_peer {
 pub(crate) use each_peer;
 
 /// A concurrent map from clients to counts. An entry at zero is removed, or an attacker could fill the memory.
-pub(crate) trait Map: Default + Sync {
+pub(crate) trait Map: Default + Sync + 'static {
     const NAME: &'static str;
 
     /// Counts one more connection, unless there are `limit`.

@@ -135,8 +135,10 @@ impl<'p, P: Peer> Worker<'p, P> {
             permits.extend(self.peer.try_acquire(session, client));
         }
         self.admitted += permits.len() as u64;
-        // A neighbour that is gone releases them too: the error brings them back, to be dropped here.
-        drop(self.neighbours.to.send(permits));
+        self.neighbours
+            .to
+            .send(permits)
+            .unwrap_or_else(|_| unreachable!("workers stay to the end"));
         for mut received in self.neighbours.from.try_iter() {
             received.clear();
             self.neighbours.spare.push(received);
