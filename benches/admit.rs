@@ -95,7 +95,7 @@ criterion_group! {
     config = Criterion::default()
         .without_plots()
         .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(1_200))
+        .measurement_time(Duration::from_millis(800))
         .sample_size(20);
     targets = admit
 }
