@@ -149,7 +149,7 @@ fn run<P: Peer>(clients: u32, traffic: u32) {
     collect_garbage();
     let [later, resident_later] = now();
 
-    let permit = size_of::<Option<P::Permit<'_>>>();
+    let permit = size_of::<P::Permit<'_>>();
     println!(
         "{},{clients},{permit},{full},{left},{later},{resident_full},{resident_later}",
         P::NAME
