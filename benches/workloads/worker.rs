@@ -80,6 +80,8 @@ impl<'p, P: Peer> Worker<'p, P> {
                         self.held.push(self.peer.try_acquire(&mut session, client));
                     }
                 }
+                // Filling is not the steady state: let every connection be replaced once.
+                self.run(held as u64);
             }
             Act::Pair { open: false } | Act::Handoff => {}
         }
