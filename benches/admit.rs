@@ -2,10 +2,7 @@
 //!
 //! `cargo bench --bench admit`; see `benches/README.md`.
 
-#![allow(
-    clippy::cast_precision_loss,
-    reason = "counts of operations are far below 2^52"
-)]
+#![allow(clippy::cast_precision_loss, reason = "counts of operations are far below 2^52")]
 
 use core::cell::{OnceCell, RefCell};
 use core::time::Duration;
@@ -14,9 +11,7 @@ use peers::{Peer, each_peer};
 use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
-use workloads::{
-    EXISTING, RECONNECT, REFUSED, SHARED, Streams, UNIFORM_1M, Worker, Workload, crew,
-};
+use workloads::{EXISTING, RECONNECT, REFUSED, SHARED, Streams, UNIFORM_1M, Worker, Workload, crew};
 
 #[allow(dead_code, reason = "shared with the other benchmarks")]
 mod peers;
@@ -24,13 +19,8 @@ mod peers;
 mod workloads;
 
 /// Workloads, and the numbers of threads at which each is worth its time here; `matrix` has the rest.
-const CASES: [(Workload, &[usize]); 5] = [
-    (EXISTING, &[1, 2, 4]),
-    (RECONNECT, &[1]),
-    (SHARED, &[2, 4]),
-    (REFUSED, &[1, 2, 4]),
-    (UNIFORM_1M, &[1]),
-];
+const CASES: [(Workload, &[usize]); 5] =
+    [(EXISTING, &[1, 2, 4]), (RECONNECT, &[1]), (SHARED, &[2, 4]), (REFUSED, &[1, 2, 4]), (UNIFORM_1M, &[1])];
 
 fn admit(criterion: &mut Criterion) {
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -79,13 +69,8 @@ fn time<P: Peer>(workers: &mut [Worker<'_, P>], operations: u64) -> Duration {
         return clock(worker);
     }
     thread::scope(|scope| {
-        let running: Vec<_> = workers
-            .iter_mut()
-            .map(|worker| scope.spawn(|| clock(worker)))
-            .collect();
-        let times = running
-            .into_iter()
-            .map(|running| running.join().expect("no worker panics"));
+        let running: Vec<_> = workers.iter_mut().map(|worker| scope.spawn(|| clock(worker))).collect();
+        let times = running.into_iter().map(|running| running.join().expect("no worker panics"));
         times.max().unwrap_or_default()
     })
 }

@@ -8,20 +8,13 @@
 use core::hint::black_box;
 use core::net::IpAddr;
 use hdrhistogram::Histogram;
-use peers::{
-    Connlimit, Dash, InSession, Map, Mapped, Papaya, ParkingLot, Peer, Scc, StdMutex, client,
-};
+use peers::{Connlimit, Dash, InSession, Map, Mapped, Papaya, ParkingLot, Peer, Scc, StdMutex, client};
 use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use report::{Options, Results, markdown, provenance};
 use std::io;
 use std::time::Instant;
 
-#[allow(
-    dead_code,
-    unused_imports,
-    unused_macros,
-    reason = "shared with the other benchmarks"
-)]
+#[allow(dead_code, unused_imports, unused_macros, reason = "shared with the other benchmarks")]
 mod peers;
 #[allow(dead_code, reason = "shared with the other benchmarks")]
 mod report;
@@ -50,10 +43,7 @@ fn main() -> io::Result<()> {
     .collect();
 
     let columns = "peer,round,call,p50_ns,p99_ns,p99.99_ns,max_ns";
-    let mut results = options
-        .measured
-        .then(|| Results::create("latency", &options, columns))
-        .transpose()?;
+    let mut results = options.measured.then(|| Results::create("latency", &options, columns)).transpose()?;
     for round in 0..rounds {
         for peer in &mut peers {
             let calls = (peer.run)(&arrivals);
@@ -88,16 +78,8 @@ struct Summary {
 }
 
 fn entry<P: Peer>() -> Entry {
-    let summary = || Summary {
-        all: histogram(),
-        least_max: u64::MAX,
-    };
-    Entry {
-        name: P::NAME,
-        run: run::<P>,
-        admit: summary(),
-        release: summary(),
-    }
+    let summary = || Summary { all: histogram(), least_max: u64::MAX };
+    Entry { name: P::NAME, run: run::<P>, admit: summary(), release: summary() }
 }
 
 /// Nanoseconds up to a minute, with three significant digits.

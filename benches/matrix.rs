@@ -4,10 +4,7 @@
 //! the rounds go over the whole matrix, so that a disturbance of seconds hits one round of many cells and not many
 //! rounds of one. What counts is the median of the rounds.
 
-#![allow(
-    clippy::cast_precision_loss,
-    reason = "counts of operations are far below 2^52"
-)]
+#![allow(clippy::cast_precision_loss, reason = "counts of operations are far below 2^52")]
 
 use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
@@ -45,18 +42,12 @@ fn main() -> io::Result<()> {
         .flat_map(|workload| threads.iter().map(|&threads| (*workload, threads)))
         .filter(|(workload, threads)| *threads >= workload.min_threads)
         .collect();
-    let peers: Vec<Entry> = each_peer!(entry)
-        .into_iter()
-        .filter(|peer| options.selects("peers", peer.name))
-        .collect();
+    let peers: Vec<Entry> = each_peer!(entry).into_iter().filter(|peer| options.selects("peers", peer.name)).collect();
 
     let mut streams = Streams::new(if smoke { 1 << 12 } else { 1 << 22 });
     let mut table = HashMap::<(Row, &str), Vec<f64>>::new();
     let columns = "workload,threads,peer,round,ns_per_op,ops";
-    let mut results = options
-        .measured
-        .then(|| Results::create("matrix", &options, columns))
-        .transpose()?;
+    let mut results = options.measured.then(|| Results::create("matrix", &options, columns)).transpose()?;
     for round in 0..rounds {
         for (workload, threads) in &cases {
             let streams = streams.of(workload.crowd, *threads);
@@ -93,10 +84,7 @@ struct Entry {
 type Stream = std::sync::Arc<[core::net::Ipv4Addr]>;
 
 const fn entry<P: Peer>() -> Entry {
-    Entry {
-        name: P::NAME,
-        run: run::<P>,
-    }
+    Entry { name: P::NAME, run: run::<P> }
 }
 
 struct Measured {
@@ -130,10 +118,7 @@ fn run<P: Peer>(workload: &Workload, streams: Vec<Stream>, time: Duration) -> Me
     };
     let (window, ops): (Duration, u64) = thread::scope(|scope| {
         let work = &work;
-        let running: Vec<_> = workers
-            .iter_mut()
-            .map(|worker| scope.spawn(move || work(worker)))
-            .collect();
+        let running: Vec<_> = workers.iter_mut().map(|worker| scope.spawn(move || work(worker))).collect();
         ready.wait();
         thread::sleep(time / 5);
         // One window for all: a thread that a lock keeps waiting has spent its time, too.
@@ -142,16 +127,11 @@ fn run<P: Peer>(workload: &Workload, streams: Vec<Stream>, time: Duration) -> Me
         thread::sleep(time);
         phase.store(STOP, Ordering::Relaxed);
         let window = begin.elapsed();
-        let ops = running
-            .into_iter()
-            .map(|running| running.join().expect("no worker panics"));
+        let ops = running.into_iter().map(|running| running.join().expect("no worker panics"));
         (window, ops.sum())
     });
     workers.iter().for_each(Worker::verify);
-    Measured {
-        ns_per_op: window.as_secs_f64() * 1e9 * threads as f64 / ops as f64,
-        ops,
-    }
+    Measured { ns_per_op: window.as_secs_f64() * 1e9 * threads as f64 / ops as f64, ops }
 }
 
 fn print(cases: &[(Workload, usize)], peers: &[Entry], table: &HashMap<(Row, &str), Vec<f64>>) {
@@ -159,11 +139,8 @@ fn print(cases: &[(Workload, usize)], peers: &[Entry], table: &HashMap<(Row, &st
         println!("- {what}: {text}");
     }
     let cell = |row, peer| table.get(&(row, peer)).map(|rounds| median(rounds));
-    let tables = [
-        ("ns per operation and thread", None),
-        ("Times the floor", Some("floor")),
-        ("Times dashmap", Some("dashmap")),
-    ];
+    let tables =
+        [("ns per operation and thread", None), ("Times the floor", Some("floor")), ("Times dashmap", Some("dashmap"))];
     for (title, reference) in tables {
         if reference.is_some_and(|name| peers.iter().all(|peer| peer.name != name)) {
             continue;
@@ -171,11 +148,7 @@ fn print(cases: &[(Workload, usize)], peers: &[Entry], table: &HashMap<(Row, &st
         println!("\n{title}:\n");
         let names = peers.iter().map(|peer| peer.name);
         markdown(["workload", "threads"].into_iter().chain(names));
-        markdown(
-            ["---"]
-                .into_iter()
-                .chain(core::iter::repeat_n("---:", peers.len() + 1)),
-        );
+        markdown(["---"].into_iter().chain(core::iter::repeat_n("---:", peers.len() + 1)));
         for (workload, threads) in cases {
             let row = (workload.name, *threads);
             let unit = reference.map_or(Some(1.0), |reference| cell(row, reference));

@@ -3,10 +3,7 @@
 //! `cargo bench --bench memory`; see `benches/README.md`. Each line is measured in a process of its own: one peer's
 //! garbage, or what the allocator keeps of it, is not the next one's.
 
-#![allow(
-    clippy::cast_precision_loss,
-    reason = "numbers of bytes are far below 2^52"
-)]
+#![allow(clippy::cast_precision_loss, reason = "numbers of bytes are far below 2^52")]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::iter::{once, repeat_n};
@@ -27,31 +24,15 @@ mod report;
 const OPTIONS: &[&str] = &["clients", "traffic", "peers", "save", "child"];
 
 /// Of the raw data; the sizes are in bytes, and the table prints them per client.
-const COLUMNS: [&str; 8] = [
-    "peer",
-    "clients",
-    "permit",
-    "full",
-    "left",
-    "later",
-    "resident full",
-    "resident later",
-];
+const COLUMNS: [&str; 8] = ["peer", "clients", "permit", "full", "left", "later", "resident full", "resident later"];
 
 fn main() -> io::Result<()> {
     let options = Options::parse(OPTIONS);
     let measured = options.measured;
     let traffic = options.number("traffic", if measured { 200_000 } else { 1_000 });
-    let crowds: &[u32] = if measured {
-        &[1_000, 100_000, 1_000_000]
-    } else {
-        &[1_000]
-    };
+    let crowds: &[u32] = if measured { &[1_000, 100_000, 1_000_000] } else { &[1_000] };
     let crowds = options.numbers("clients", crowds);
-    let peers: Vec<Entry> = each_peer!(entry)
-        .into_iter()
-        .filter(|peer| options.selects("peers", peer.name))
-        .collect();
+    let peers: Vec<Entry> = each_peer!(entry).into_iter().filter(|peer| options.selects("peers", peer.name)).collect();
     if options.text("child").is_some() {
         (peers[0].run)(crowds[0], traffic);
         return Ok(());
@@ -63,9 +44,7 @@ fn main() -> io::Result<()> {
     println!("\nBytes for each client:\n");
     markdown(COLUMNS);
     markdown(once("---").chain(repeat_n("---:", COLUMNS.len() - 1)));
-    let mut results = measured
-        .then(|| Results::create("memory", &options, &COLUMNS.join(",")))
-        .transpose()?;
+    let mut results = measured.then(|| Results::create("memory", &options, &COLUMNS.join(","))).transpose()?;
     for clients in crowds {
         for peer in &peers {
             let row = in_a_process(peer.name, clients, traffic)?;
@@ -103,10 +82,7 @@ struct Entry {
 }
 
 const fn entry<P: Peer>() -> Entry {
-    Entry {
-        name: P::NAME,
-        run: run::<P>,
-    }
+    Entry { name: P::NAME, run: run::<P> }
 }
 
 /// One connection for each client; then all leave; then `traffic` other clients come and go, 16 at a time.
@@ -121,12 +97,7 @@ fn run<P: Peer>(clients: u32, traffic: u32) {
     open.resize_with(clients as usize, || None);
     let mut few = VecDeque::with_capacity(17);
     let permits = [allocated() - empty[0], resident().saturating_sub(empty[1])];
-    let now = || {
-        [
-            allocated().saturating_sub(start[0] + permits[0]),
-            resident().saturating_sub(start[1] + permits[1]),
-        ]
-    };
+    let now = || [allocated().saturating_sub(start[0] + permits[0]), resident().saturating_sub(start[1] + permits[1])];
 
     let address = |index| IpAddr::V4(client(index));
     for (permit, index) in open.iter_mut().zip(0..) {
@@ -150,10 +121,7 @@ fn run<P: Peer>(clients: u32, traffic: u32) {
     let [later, resident_later] = now();
 
     let permit = size_of::<P::Permit<'_>>();
-    println!(
-        "{},{clients},{permit},{full},{left},{later},{resident_full},{resident_later}",
-        P::NAME
-    );
+    println!("{},{clients},{permit},{full},{left},{later},{resident_full},{resident_later}", P::NAME);
 }
 
 /// Gives what connlimit has retired time to be freed; a server that keeps admitting does this by itself.

@@ -190,13 +190,13 @@ impl Config {
 
     /// This configuration for a limiter that was built with `built`.
     pub(crate) fn adapted_to(mut self, built: &Shape) -> Result<Self, ConfigError> {
-        fn agree<T: PartialEq>(new: Option<T>, built: &Option<T>, what: &'static str) -> Result<(), ConfigError> {
-            if new.is_none() || new == *built { Ok(()) } else { Err(ConfigError::FixedAtBuild(what)) }
+        fn agree<T: PartialEq + Copy>(new: Option<T>, built: Option<T>, what: &'static str) -> Result<(), ConfigError> {
+            if new.is_none() || new == built { Ok(()) } else { Err(ConfigError::FixedAtBuild(what)) }
         }
-        agree(self.shape.ipv4_prefix, &built.ipv4_prefix, "the IPv4 prefix length")?;
-        agree(self.shape.ipv6_prefix, &built.ipv6_prefix, "the IPv6 prefix length")?;
-        agree(self.shape.table_memory, &built.table_memory, "the table memory")?;
-        agree(self.shape.preallocation, &built.preallocation, "preallocation")?;
+        agree(self.shape.ipv4_prefix, built.ipv4_prefix, "the IPv4 prefix length")?;
+        agree(self.shape.ipv6_prefix, built.ipv6_prefix, "the IPv6 prefix length")?;
+        agree(self.shape.table_memory, built.table_memory, "the table memory")?;
+        agree(self.shape.preallocation, built.preallocation, "preallocation")?;
         self.shape = *built;
         Ok(self)
     }

@@ -83,8 +83,8 @@ impl Limiter {
         let (v4, v6, named) = (bytes / 2, bytes / 8 * 3, bytes / 8);
         let hot = Hot {
             limit: AtomicU32::new(effective_limit(&config)),
-            v4_mask: leading_ones(32, config.ipv4_prefix()) as u32,
-            v6_mask: leading_ones(128, config.ipv6_prefix()),
+            v4_mask: u32::MAX.checked_shl(32 - u32::from(config.ipv4_prefix())).unwrap_or(0),
+            v6_mask: u128::MAX.checked_shl(128 - u32::from(config.ipv6_prefix())).unwrap_or(0),
             v4: Table::new(v4, all),
             v6: Table::new(v6, all),
             named: Table::new(named, all),
@@ -212,14 +212,5 @@ const fn effective_limit(config: &Config) -> u32 {
     match config.max_per_client() {
         0 => MAX_COUNT,
         limit => limit,
-    }
-}
-
-/// The upper `ones` of the lower `width` bits.
-const fn leading_ones(width: u32, ones: u8) -> u128 {
-    let all = u128::MAX >> (128 - width);
-    match all.checked_shr(ones as u32) {
-        Some(rest) if (ones as u32) < width => all & !rest,
-        _ => all,
     }
 }

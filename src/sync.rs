@@ -36,6 +36,7 @@ impl Life {
 
     /// The memory is in use by this thread now.
     #[inline(always)]
+    #[cfg_attr(not(connlimit_loom), expect(clippy::unused_self, reason = "only a model looks"))]
     pub(crate) fn used(&self) {
         #[cfg(connlimit_loom)]
         self.0.with(|_| ());

@@ -1,9 +1,6 @@
 //! The adapters for blocking sockets, on real sockets: 127.0.0.1 and 127.0.0.2 are two clients.
 #![cfg(not(miri))] // Miri has no sockets.
-#![allow(
-    clippy::std_instead_of_core,
-    reason = "a test has the standard library"
-)]
+#![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
 use connlimit::{
     Client, Config, Limited, Limiter, Rejected,
@@ -92,9 +89,7 @@ fn a_limit_changed_while_running_holds_from_the_next_connection() {
     assert_eq!(listener.accept().unwrap().1.ip(), TWO);
     assert_closed(refused);
     assert_eq!(limiter.num_open(ONE), 2);
-    stream
-        .write_all(b"still open")
-        .expect("a connection was cut off");
+    stream.write_all(b"still open").expect("a connection was cut off");
 }
 
 #[test]
@@ -151,11 +146,7 @@ fn parts_keep_the_permit() {
     assert_eq!(limiter.num_open(ONE), 1);
     drop(stream);
     assert_closed(client);
-    assert_eq!(
-        limiter.num_open(ONE),
-        1,
-        "closing the stream released a permit it does not own"
-    );
+    assert_eq!(limiter.num_open(ONE), 1, "closing the stream released a permit it does not own");
     drop(permit);
     assert_eq!(limiter.num_open(ONE), 0);
 }
@@ -175,10 +166,7 @@ fn the_stream_is_closed_before_its_permits_are_released() {
     let (sender, counts) = mpsc::channel();
     for limiter in [&inner, &outer] {
         drop(Limited::new(
-            Limited::new(
-                Witness(limiter.clone(), sender.clone()),
-                inner.try_acquire(ONE).unwrap(),
-            ),
+            Limited::new(Witness(limiter.clone(), sender.clone()), inner.try_acquire(ONE).unwrap()),
             outer.try_acquire(ONE).unwrap(),
         ));
         assert_eq!(counts.try_recv(), Ok(1), "released while still open");
@@ -194,8 +182,7 @@ fn one_stream_holds_the_permits_of_several_limiters() {
 
     let mut client = connect(ONE, addr);
     let (stream, _) = listener.accept().unwrap();
-    let mut stream: Limited<Limited<TcpStream>> =
-        Limited::new(stream, total.try_acquire(everyone).unwrap());
+    let mut stream: Limited<Limited<TcpStream>> = Limited::new(stream, total.try_acquire(everyone).unwrap());
     assert!(total.try_acquire(everyone).is_err());
     assert_eq!(per_client.num_open(ONE), 1);
 
@@ -215,9 +202,7 @@ fn a_limited_stream_reads_and_writes_as_the_stream_does() {
     let mut client = connect(ONE, addr);
     let (mut stream, _) = listener.accept().unwrap();
 
-    let written = stream
-        .write_vectored(&[IoSlice::new(b"ab"), IoSlice::new(b"cd")])
-        .unwrap();
+    let written = stream.write_vectored(&[IoSlice::new(b"ab"), IoSlice::new(b"cd")]).unwrap();
     assert_eq!(written, 4, "only the first buffer was written");
     (&stream).write_all(b"ef").unwrap();
     (&stream).flush().unwrap();
@@ -229,23 +214,12 @@ fn a_limited_stream_reads_and_writes_as_the_stream_does() {
     client.write_all(b"uvwxyz").unwrap();
     let (mut first, mut second) = ([0; 2], [0; 2]);
     // All six bytes are there once they can be peeked at, so one vectored read fills both buffers.
-    eventually("the bytes arrived", || {
-        stream.get_ref().peek(&mut [0; 6]).unwrap() == 6
-    });
-    let read = stream
-        .read_vectored(&mut [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)])
-        .unwrap();
-    assert_eq!(
-        (read, &first, &second),
-        (4, b"uv", b"wx"),
-        "only the first buffer was filled"
-    );
+    eventually("the bytes arrived", || stream.get_ref().peek(&mut [0; 6]).unwrap() == 6);
+    let read = stream.read_vectored(&mut [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)]).unwrap();
+    assert_eq!((read, &first, &second), (4, b"uv", b"wx"), "only the first buffer was filled");
     (&stream).read_exact(&mut first).unwrap();
     assert_eq!(&first, b"yz");
-    assert_eq!(
-        stream.get_mut().peer_addr().unwrap(),
-        client.local_addr().unwrap()
-    );
+    assert_eq!(stream.get_mut().peer_addr().unwrap(), client.local_addr().unwrap());
     assert_eq!(limiter.num_open(ONE), 1);
 }
 
@@ -270,8 +244,7 @@ impl Listen for Scripted {
 
     fn accept(&self) -> io::Result<(&'static str, ())> {
         let next = self.0.borrow_mut().pop_front();
-        next.expect("accept was called again after the script had ended")
-            .map(|name| (name, ()))
+        next.expect("accept was called again after the script had ended").map(|name| (name, ()))
     }
 
     fn client(&self, name: &&'static str, (): &()) -> Client {
@@ -280,10 +253,7 @@ impl Listen for Scripted {
 }
 
 fn scripted<const N: usize>(script: [io::Result<&'static str>; N]) -> LimitedListener<Scripted> {
-    LimitedListener::new(
-        Scripted(RefCell::new(VecDeque::from(script))),
-        Limiter::new(Config::new(1)),
-    )
+    LimitedListener::new(Scripted(RefCell::new(VecDeque::from(script))), Limiter::new(Config::new(1)))
 }
 
 #[test]
@@ -298,10 +268,7 @@ fn a_connection_that_died_in_the_backlog_is_skipped() {
     assert_eq!(*listener.accept().unwrap().0.get_ref(), "alice");
     assert_eq!(
         errors.try_iter().collect::<Vec<_>>(),
-        [
-            io::ErrorKind::ConnectionAborted,
-            io::ErrorKind::ConnectionReset
-        ]
+        [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset]
     );
 }
 
@@ -319,10 +286,7 @@ fn the_loop_survives_running_out_of_descriptors() {
     ])
     .on_error(move |error| seen.send(error.raw_os_error()).unwrap());
     assert_eq!(*listener.accept().unwrap().0.get_ref(), "alice");
-    assert_eq!(
-        errors.try_iter().collect::<Vec<_>>(),
-        [Some(EMFILE), Some(ENFILE), None]
-    );
+    assert_eq!(errors.try_iter().collect::<Vec<_>>(), [Some(EMFILE), Some(ENFILE), None]);
 }
 
 #[test]
@@ -404,9 +368,7 @@ fn tcp(limit: u32) -> (Limiter, LimitedListener<TcpListener>, SocketAddr) {
 fn dual_stack() -> Option<(TcpListener, u16)> {
     let socket = Socket::new(Domain::IPV6, Type::STREAM, None).ok()?;
     socket.set_only_v6(false).ok()?;
-    socket
-        .bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())
-        .ok()?;
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).ok()?;
     socket.listen(8).ok()?;
     let listener = TcpListener::from(socket);
     let port = listener.local_addr().ok()?.port();

@@ -5,10 +5,7 @@
     unreachable_pub,
     reason = "the modules belong to the example, and only its `main` uses all of them"
 )]
-#![allow(
-    clippy::std_instead_of_core,
-    reason = "a test has the standard library"
-)]
+#![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
 #[path = "../examples/guarded_server/cli.rs"]
 mod cli;
@@ -42,13 +39,7 @@ fn the_tour_finds_reality_as_it_prints_it() {
     let mut out = Vec::new();
     tour::run(&mut out).unwrap();
     let out = String::from_utf8(out).unwrap();
-    for words in [
-        "admitted",
-        "refused",
-        "released",
-        "limit is now 1",
-        "::ffff:127.0.0.2",
-    ] {
+    for words in ["admitted", "refused", "released", "limit is now 1", "::ffff:127.0.0.2"] {
         assert!(out.contains(words), "{words:?} is missing in:\n{out}");
     }
     assert!(out.ends_with("Each line above was checked.\n"), "{out}");
@@ -62,14 +53,8 @@ fn no_arguments_mean_the_tour() {
 #[test]
 fn an_address_and_a_limit_mean_the_server() {
     let listen = SocketAddr::from((ONE, 7000));
-    assert_eq!(
-        parse(&["--max-per-client", "3", "--listen", "127.0.0.1:7000"]),
-        Ok(Mode::Serve { listen, limit: 3 })
-    );
-    assert_eq!(
-        parse(&["--listen", "127.0.0.1:7000"]),
-        Ok(Mode::Serve { listen, limit: 10 })
-    );
+    assert_eq!(parse(&["--max-per-client", "3", "--listen", "127.0.0.1:7000"]), Ok(Mode::Serve { listen, limit: 3 }));
+    assert_eq!(parse(&["--listen", "127.0.0.1:7000"]), Ok(Mode::Serve { listen, limit: 10 }));
 }
 
 #[test]
@@ -77,18 +62,9 @@ fn bad_arguments_are_named() {
     for (args, problem) in [
         (&["tour"][..], "unknown argument: tour"),
         (&["--listen"], "--listen needs a value"),
-        (
-            &["--max-per-client", "3"],
-            "--max-per-client needs --listen",
-        ),
-        (
-            &["--listen", "here"],
-            "--listen here: invalid socket address syntax",
-        ),
-        (
-            &["--max-per-client", "-1"],
-            "--max-per-client -1: invalid digit found in string",
-        ),
+        (&["--max-per-client", "3"], "--max-per-client needs --listen"),
+        (&["--listen", "here"], "--listen here: invalid socket address syntax"),
+        (&["--max-per-client", "-1"], "--max-per-client -1: invalid digit found in string"),
     ] {
         assert_eq!(parse(args), Err(problem.to_owned()));
     }
@@ -116,10 +92,7 @@ fn the_server_echoes_refuses_and_logs() {
         thread::sleep(Duration::from_millis(1));
     }
     let log: String = log.try_iter().collect();
-    let words: Vec<_> = log
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .collect();
+    let words: Vec<_> = log.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(words, ["admitted", "refused"]);
 }
 
@@ -131,12 +104,8 @@ fn a_flood_does_not_fill_the_log() {
     for n in 0..1000 {
         budget.line(start, &n).unwrap();
     }
-    budget
-        .line(start + Duration::from_secs(1), &"later")
-        .unwrap();
-    budget
-        .line(start + Duration::from_secs(2), &"at rest")
-        .unwrap();
+    budget.line(start + Duration::from_secs(1), &"later").unwrap();
+    budget.line(start + Duration::from_secs(2), &"at rest").unwrap();
 
     let log: String = log.try_iter().collect();
     let lines: Vec<_> = log.lines().collect();
@@ -144,10 +113,7 @@ fn a_flood_does_not_fill_the_log() {
         panic!("too few lines: {lines:?}");
     };
     assert_eq!(first.len(), usize::try_from(LINES_PER_SECOND).unwrap());
-    assert_eq!(
-        [*left_out, *later, *at_rest],
-        ["(990 lines left out)", "later", "at rest"]
-    );
+    assert_eq!([*left_out, *later, *at_rest], ["(990 lines left out)", "later", "at rest"]);
 }
 
 /// Sends what is written to it.

@@ -21,10 +21,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        (0..CLIENTS).prop_map(Step::Acquire),
-        any::<prop::sample::Index>().prop_map(Step::Release),
-    ];
+    let step = prop_oneof![(0..CLIENTS).prop_map(Step::Acquire), any::<prop::sample::Index>().prop_map(Step::Release),];
     prop::collection::vec(step, 0..200)
 }
 
@@ -40,19 +37,9 @@ fn agrees<P: Peer>(steps: &[Step]) -> Result<(), TestCaseError> {
                 let permit = peer.try_acquire(&mut session, IpAddr::V4(client(*index)));
                 let count = oracle.entry(*index).or_default();
                 if P::EXACT {
-                    prop_assert_eq!(
-                        permit.is_some(),
-                        *count < LIMIT,
-                        "{} at {:?}",
-                        P::NAME,
-                        step
-                    );
+                    prop_assert_eq!(permit.is_some(), *count < LIMIT, "{} at {:?}", P::NAME, step);
                 } else {
-                    prop_assert!(
-                        permit.is_none() || *count < LIMIT,
-                        "{} admits too many",
-                        P::NAME
-                    );
+                    prop_assert!(permit.is_none() || *count < LIMIT, "{} admits too many", P::NAME);
                 }
                 if let Some(permit) = permit {
                     *count += 1;
@@ -100,11 +87,7 @@ fn keeps_the_limit<P: Peer>() -> fn(u32) {
                         let permit = peer.try_acquire(&mut peer.session(), address);
                         if permit.is_some() {
                             let before = inside.fetch_add(1, Ordering::SeqCst);
-                            assert!(
-                                before < limit || !P::EXACT,
-                                "{}: more than {limit} inside",
-                                P::NAME
-                            );
+                            assert!(before < limit || !P::EXACT, "{}: more than {limit} inside", P::NAME);
                             if round % 64 == 0 {
                                 std::thread::yield_now();
                             }
@@ -115,26 +98,11 @@ fn keeps_the_limit<P: Peer>() -> fn(u32) {
             }
         });
         let mut session = peer.session();
-        let mut permits: Vec<_> = (0..limit)
-            .map_while(|_| peer.try_acquire(&mut session, address))
-            .collect();
-        assert_eq!(
-            permits.len(),
-            limit as usize,
-            "{}: a slot was lost",
-            P::NAME
-        );
-        assert!(
-            peer.try_acquire(&mut session, address).is_none(),
-            "{}: a slot was won",
-            P::NAME
-        );
+        let mut permits: Vec<_> = (0..limit).map_while(|_| peer.try_acquire(&mut session, address)).collect();
+        assert_eq!(permits.len(), limit as usize, "{}: a slot was lost", P::NAME);
+        assert!(peer.try_acquire(&mut session, address).is_none(), "{}: a slot was won", P::NAME);
         permits.pop();
-        assert!(
-            peer.try_acquire(&mut session, address).is_some(),
-            "{}: a released slot does not admit",
-            P::NAME
-        );
+        assert!(peer.try_acquire(&mut session, address).is_some(), "{}: a released slot does not admit", P::NAME);
     }
 }
 

@@ -120,12 +120,7 @@ impl Map for Papaya {
                 if seen >= limit {
                     return false;
                 }
-                match count.compare_exchange_weak(
-                    seen,
-                    seen + 1,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                ) {
+                match count.compare_exchange_weak(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed) {
                     Ok(_) => return true,
                     Err(now) => seen = now,
                 }
@@ -148,7 +143,5 @@ fn remove_at_zero<G: papaya::Guard>(
     client: IpAddr,
 ) {
     // An error says that somebody else removed it and the client is back: just as well.
-    counts
-        .remove_if(&client, |_, count| count.load(Ordering::Relaxed) == 0)
-        .ok();
+    counts.remove_if(&client, |_, count| count.load(Ordering::Relaxed) == 0).ok();
 }

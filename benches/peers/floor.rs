@@ -25,10 +25,7 @@ impl Peer for Floor {
     type Session<'p> = ();
 
     fn new(limit: u32, clients: u32) -> Self {
-        Self {
-            counts: (0..clients).map(|_| AtomicU32::new(0)).collect(),
-            limit,
-        }
+        Self { counts: (0..clients).map(|_| AtomicU32::new(0)).collect(), limit }
     }
 
     fn session(&self) {}
@@ -40,8 +37,7 @@ impl Peer for Floor {
         let count = &self.counts[(client.to_bits() - FIRST_CLIENT) as usize];
         let mut seen = count.load(Ordering::Relaxed);
         while seen < self.limit {
-            match count.compare_exchange_weak(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed)
-            {
+            match count.compare_exchange_weak(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(FloorPermit(count)),
                 Err(now) => seen = now,
             }

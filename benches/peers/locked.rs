@@ -48,10 +48,7 @@ pub(crate) struct Sharded {
 
 impl Default for Sharded {
     fn default() -> Self {
-        Self {
-            shards: core::array::from_fn(|_| CachePadded::default()),
-            choose: ahash::RandomState::new(),
-        }
+        Self { shards: core::array::from_fn(|_| CachePadded::default()), choose: ahash::RandomState::new() }
     }
 }
 

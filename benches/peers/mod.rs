@@ -38,11 +38,7 @@ pub(crate) trait Peer: Sync + Sized + 'static {
 
     fn session(&self) -> Self::Session<'_>;
 
-    fn try_acquire<'p>(
-        &'p self,
-        session: &mut Self::Session<'p>,
-        client: IpAddr,
-    ) -> Option<Self::Permit<'p>>;
+    fn try_acquire<'p>(&'p self, session: &mut Self::Session<'p>, client: IpAddr) -> Option<Self::Permit<'p>>;
 }
 
 /// The `index`-th client: the addresses of 10.0.0.0/8 in order.
@@ -112,19 +108,13 @@ impl<M: Map> Peer for Mapped<M> {
         M: 'p;
 
     fn new(limit: u32, _: u32) -> Self {
-        Self {
-            counts: M::default(),
-            limit,
-        }
+        Self { counts: M::default(), limit }
     }
 
     fn session(&self) {}
 
     fn try_acquire<'p>(&'p self, (): &mut (), client: IpAddr) -> Option<MapPermit<'p, M>> {
         // Not `then_some`: a permit that is made and thrown away releases a connection.
-        self.counts.raise(client, self.limit).then(|| MapPermit {
-            counts: &self.counts,
-            client,
-        })
+        self.counts.raise(client, self.limit).then(|| MapPermit { counts: &self.counts, client })
     }
 }

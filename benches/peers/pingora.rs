@@ -19,10 +19,7 @@ impl Peer for Pingora {
     type Session<'p> = ();
 
     fn new(limit: u32, _: u32) -> Self {
-        Self {
-            inflight: Inflight::new(),
-            limit: isize::try_from(limit).expect("limits of the benchmarks are small"),
-        }
+        Self { inflight: Inflight::new(), limit: isize::try_from(limit).expect("limits of the benchmarks are small") }
     }
 
     fn session(&self) {}

@@ -18,10 +18,7 @@ pub(crate) struct Options {
 impl Options {
     /// Ends the process with a message when there is an option that is not in `known`.
     pub(crate) fn parse(known: &[&str]) -> Self {
-        let mut options = Self {
-            pairs: Vec::new(),
-            measured: false,
-        };
+        let mut options = Self { pairs: Vec::new(), measured: false };
         let mut words = env::args().skip(1);
         while let Some(word) = words.next() {
             if word == "--bench" {
@@ -30,9 +27,7 @@ impl Options {
             }
             let name = word.strip_prefix("--").filter(|name| known.contains(name));
             let (Some(name), Some(value)) = (name, words.next()) else {
-                fail(&format!(
-                    "unknown option or no value: {word}; known: {known:?}"
-                ));
+                fail(&format!("unknown option or no value: {word}; known: {known:?}"));
             };
             options.pairs.push((name.to_owned(), value));
         }
@@ -49,21 +44,17 @@ impl Options {
     }
 
     pub(crate) fn numbers<T: FromStr + Clone>(&self, name: &str, default: &[T]) -> Vec<T> {
-        self.text(name).map_or(default.to_vec(), |text| {
-            text.split(',').map(|one| parsed(name, one)).collect()
-        })
+        self.text(name).map_or(default.to_vec(), |text| text.split(',').map(|one| parsed(name, one)).collect())
     }
 
     /// Whether the comma-separated list `name`, if given, has a prefix of `item`.
     pub(crate) fn selects(&self, name: &str, item: &str) -> bool {
-        self.text(name)
-            .is_none_or(|text| text.split(',').any(|prefix| item.starts_with(prefix)))
+        self.text(name).is_none_or(|text| text.split(',').any(|prefix| item.starts_with(prefix)))
     }
 }
 
 fn parsed<T: FromStr>(name: &str, text: &str) -> T {
-    text.parse()
-        .unwrap_or_else(|_| fail(&format!("--{name} {text}: not a number in range")))
+    text.parse().unwrap_or_else(|_| fail(&format!("--{name} {text}: not a number in range")))
 }
 
 fn fail(message: &str) -> ! {
@@ -114,14 +105,8 @@ pub(crate) fn provenance(name: &str) -> [(&'static str, String); 6] {
     let commit = output("git", &["rev-parse", "HEAD"]);
     let cores = thread::available_parallelism().map_or(0, usize::from);
     [
-        (
-            "command",
-            format!("cargo bench --bench {name} -- {}", arguments.join(" ")),
-        ),
-        (
-            "commit",
-            commit + if changed { " with local changes" } else { "" },
-        ),
+        ("command", format!("cargo bench --bench {name} -- {}", arguments.join(" "))),
+        ("commit", commit + if changed { " with local changes" } else { "" }),
         ("rustc", output("rustc", &["-V"])),
         ("processor", format!("{}, {cores} cores", processor())),
         ("system", output("uname", &["-srm"])),
@@ -131,22 +116,14 @@ pub(crate) fn provenance(name: &str) -> [(&'static str, String); 6] {
 
 fn processor() -> String {
     let info = output("lscpu", &[]);
-    let model = info
-        .lines()
-        .find_map(|line| line.strip_prefix("Model name:"));
+    let model = info.lines().find_map(|line| line.strip_prefix("Model name:"));
     model.unwrap_or("unknown").trim().to_owned()
 }
 
 /// What a program prints, trimmed; nothing when it cannot be run.
 fn output(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output();
-    output.map_or_else(
-        |_| String::new(),
-        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-    )
+    let output = Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// A line of a Markdown table.

@@ -54,11 +54,7 @@ impl Workload {
             name,
             crowd,
             act,
-            limit: if matches!(act, Act::Refused) {
-                1
-            } else {
-                AMPLE
-            },
+            limit: if matches!(act, Act::Refused) { 1 } else { AMPLE },
             min_threads: if matches!(act, Act::Handoff) { 2 } else { 1 },
         }
     }
@@ -78,17 +74,13 @@ const OWN_SPACING: u32 = 256 * OWN_STRIDE;
 /// The distance between two own clients: the counters of the floor, four bytes each, share no cache line.
 const OWN_STRIDE: u32 = 16;
 
-pub(crate) const EXISTING: Workload =
-    Workload::new("existing", Crowd::Own(1), Act::Pair { open: true });
+pub(crate) const EXISTING: Workload = Workload::new("existing", Crowd::Own(1), Act::Pair { open: true });
 pub(crate) const OWN: Workload = Workload::new("own", Crowd::Own(256), Act::Pair { open: true });
-pub(crate) const RECONNECT: Workload =
-    Workload::new("reconnect", Crowd::Own(1), Act::Pair { open: false });
+pub(crate) const RECONNECT: Workload = Workload::new("reconnect", Crowd::Own(1), Act::Pair { open: false });
 pub(crate) const SHARED: Workload = Workload::new("shared", Crowd::One, Act::Pair { open: false });
-pub(crate) const SHARED_OPEN: Workload =
-    Workload::new("shared-open", Crowd::One, Act::Pair { open: true });
+pub(crate) const SHARED_OPEN: Workload = Workload::new("shared-open", Crowd::One, Act::Pair { open: true });
 pub(crate) const REFUSED: Workload = Workload::new("refused", Crowd::One, Act::Refused);
-pub(crate) const UNIFORM_1M: Workload =
-    Workload::new("uniform-1m", Crowd::Uniform(1_000_000), Act::Fifo(100_000));
+pub(crate) const UNIFORM_1M: Workload = Workload::new("uniform-1m", Crowd::Uniform(1_000_000), Act::Fifo(100_000));
 
 /// All of them, in the order of the tables.
 pub(crate) const ALL: [Workload; 13] = [
@@ -100,11 +92,7 @@ pub(crate) const ALL: [Workload; 13] = [
     REFUSED,
     Workload::new("uniform-1k", Crowd::Uniform(1_000), Act::Fifo(100)),
     UNIFORM_1M,
-    Workload::new(
-        "uniform-10m",
-        Crowd::Uniform(10_000_000),
-        Act::Fifo(250_000),
-    ),
+    Workload::new("uniform-10m", Crowd::Uniform(10_000_000), Act::Fifo(250_000)),
     Workload::new("zipf-1k", Crowd::Zipf(1_000), Act::Fifo(100)),
     Workload::new("zipf-1m", Crowd::Zipf(1_000_000), Act::Fifo(100_000)),
     Workload::new("zipf-10m", Crowd::Zipf(10_000_000), Act::Fifo(250_000)),

@@ -20,10 +20,7 @@ impl Streams {
     /// Random streams repeat after `length` clients. It should exceed the operations of one measurement, or a large
     /// crowd becomes a small one.
     pub(crate) fn new(length: usize) -> Self {
-        Self {
-            length,
-            drawn: HashMap::new(),
-        }
+        Self { length, drawn: HashMap::new() }
     }
 
     /// The streams of `threads` threads.
@@ -40,9 +37,7 @@ impl Streams {
 fn draw(crowd: Crowd, thread: u32, length: usize) -> Stream {
     let random = SmallRng::seed_from_u64(u64::from(thread));
     match crowd {
-        Crowd::Own(clients) => (0..clients)
-            .map(|index| client(thread * OWN_SPACING + index * OWN_STRIDE))
-            .collect(),
+        Crowd::Own(clients) => (0..clients).map(|index| client(thread * OWN_SPACING + index * OWN_STRIDE)).collect(),
         Crowd::One => Arc::new([client(0)]),
         Crowd::Uniform(clients) => Uniform::new(0, clients)
             .expect("a crowd is not empty")

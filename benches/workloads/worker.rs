@@ -34,11 +34,7 @@ struct Neighbours<T> {
 }
 
 /// A worker for each stream.
-pub(crate) fn crew<'p, P: Peer>(
-    peer: &'p P,
-    workload: &Workload,
-    streams: Vec<Stream>,
-) -> Vec<Worker<'p, P>> {
+pub(crate) fn crew<'p, P: Peer>(peer: &'p P, workload: &Workload, streams: Vec<Stream>) -> Vec<Worker<'p, P>> {
     let (mut to, from): (Vec<_>, Vec<_>) = streams.iter().map(|_| channel()).unzip();
     to.rotate_left(1);
     let ends = to.into_iter().zip(from);
@@ -50,11 +46,7 @@ pub(crate) fn crew<'p, P: Peer>(
         open: Vec::new(),
         held: Vec::new(),
         oldest: 0,
-        neighbours: Neighbours {
-            to,
-            from,
-            spare: Vec::new(),
-        },
+        neighbours: Neighbours { to, from, spare: Vec::new() },
         operations: 0,
         admitted: 0,
     };
@@ -137,10 +129,7 @@ impl<'p, P: Peer> Worker<'p, P> {
             permits.extend(self.peer.try_acquire(session, client));
         }
         self.admitted += permits.len() as u64;
-        self.neighbours
-            .to
-            .send(permits)
-            .unwrap_or_else(|_| unreachable!("workers stay to the end"));
+        self.neighbours.to.send(permits).unwrap_or_else(|_| unreachable!("workers stay to the end"));
         for mut received in self.neighbours.from.try_iter() {
             received.clear();
             self.neighbours.spare.push(received);

@@ -35,10 +35,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Mode, String> {
     match (listen, limit) {
         (None, None) => Ok(Mode::Tour),
         (None, Some(_)) => Err("--max-per-client needs --listen".into()),
-        (Some(listen), limit) => Ok(Mode::Serve {
-            listen,
-            limit: limit.unwrap_or(DEFAULT_LIMIT),
-        }),
+        (Some(listen), limit) => Ok(Mode::Serve { listen, limit: limit.unwrap_or(DEFAULT_LIMIT) }),
     }
 }
 
@@ -48,6 +45,5 @@ where
 {
     let arg = arg.ok_or_else(|| format!("{flag} needs a value"))?;
     let text = arg.to_string_lossy();
-    text.parse()
-        .map_err(|error| format!("{flag} {text}: {error}"))
+    text.parse().map_err(|error| format!("{flag} {text}: {error}"))
 }

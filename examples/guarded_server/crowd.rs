@@ -15,15 +15,10 @@ pub struct Guest(BufReader<TcpStream>);
 impl Guest {
     pub fn connect(from: Ipv4Addr, to: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket
-            .bind(&SocketAddr::from((from, 0)).into())
-            .map_err(|error| {
-                let hint = "on macOS: sudo ifconfig lo0 alias 127.0.0.2";
-                io::Error::new(
-                    error.kind(),
-                    format!("cannot connect from {from}: {error} ({hint})"),
-                )
-            })?;
+        socket.bind(&SocketAddr::from((from, 0)).into()).map_err(|error| {
+            let hint = "on macOS: sudo ifconfig lo0 alias 127.0.0.2";
+            io::Error::new(error.kind(), format!("cannot connect from {from}: {error} ({hint})"))
+        })?;
         socket.connect(&to.into())?;
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE))?;

@@ -36,12 +36,11 @@ impl Book {
 /// Serves `listener` on a thread of its own, for as long as the program runs.
 pub fn open(listener: TcpListener, limiter: Limiter, book: Book) -> io::Result<()> {
     let refusals = book.clone();
-    let mut listener =
-        LimitedListener::new(listener, limiter.clone()).on_refused(move |mut stream, peer, why| {
-            refusals.note(peer, |tally| tally.refused += 1);
-            // Should this fail, the client misses its line and the tour reports it.
-            let _sent = writeln!(stream, "{why}").is_ok();
-        });
+    let mut listener = LimitedListener::new(listener, limiter.clone()).on_refused(move |mut stream, peer, why| {
+        refusals.note(peer, |tally| tally.refused += 1);
+        // Should this fail, the client misses its line and the tour reports it.
+        let _sent = writeln!(stream, "{why}").is_ok();
+    });
     thread::Builder::new().spawn(move || -> io::Result<()> {
         for connection in listener.incoming() {
             let (stream, peer) = connection?;

@@ -34,12 +34,7 @@ pub struct Budget<W> {
 
 impl<W: Write> Budget<W> {
     pub const fn new(out: W, now: Instant) -> Self {
-        Self {
-            out,
-            since: now,
-            written: 0,
-            left_out: 0,
-        }
+        Self { out, since: now, written: 0, left_out: 0 }
     }
 
     pub fn line(&mut self, now: Instant, line: &dyn Display) -> io::Result<()> {

@@ -4,10 +4,7 @@
 //! prints, and ends by itself. With `--listen ADDR` it stays up as an echo server.
 
 #![allow(unreachable_pub, reason = "modules of a program have no outside")]
-#![allow(
-    clippy::std_instead_of_core,
-    reason = "a program has the standard library"
-)]
+#![allow(clippy::std_instead_of_core, reason = "a program has the standard library")]
 
 mod cli;
 mod crowd;

@@ -18,18 +18,14 @@ const IDLE: Duration = Duration::from_secs(60);
 pub fn run(listen: SocketAddr, limit: u32) -> Result<Infallible, Box<dyn std::error::Error>> {
     // A subscriber has at least a /64 of IPv6, so that is the client.
     let limiter = Limiter::new(Config::new(limit).with_ipv6_prefix(64)?);
-    let listener = TcpListener::bind(listen)
-        .map_err(|error| io::Error::new(error.kind(), format!("{listen}: {error}")))?;
+    let listener =
+        TcpListener::bind(listen).map_err(|error| io::Error::new(error.kind(), format!("{listen}: {error}")))?;
     println!("listening on {}", listener.local_addr()?);
     Ok(serve(listener, limiter, io::stderr())?)
 }
 
 /// Accepts for ever; ends when the listener itself fails.
-pub fn serve(
-    listener: TcpListener,
-    limiter: Limiter,
-    log: impl Write + Send + 'static,
-) -> io::Result<Infallible> {
+pub fn serve(listener: TcpListener, limiter: Limiter, log: impl Write + Send + 'static) -> io::Result<Infallible> {
     let log = Arc::new(Log::new(log));
     let (refusals, errors) = (Arc::clone(&log), Arc::clone(&log));
     let mut listener = LimitedListener::new(listener, limiter)

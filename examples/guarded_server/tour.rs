@@ -31,13 +31,7 @@ pub fn run(out: &mut dyn Write) -> Outcome {
     let server = (ONE, listener.local_addr()?.port()).into();
     let book = Book::default();
     host::open(listener, limiter.clone(), book.clone())?;
-    let mut tour = Tour {
-        out,
-        limiter,
-        server,
-        book,
-        expected: BTreeMap::new(),
-    };
+    let mut tour = Tour { out, limiter, server, book, expected: BTreeMap::new() };
 
     writeln!(
         tour.out,
@@ -98,29 +92,14 @@ impl Tour<'_> {
     }
 
     /// Connects to `server`, which should see the client as `seen_as`.
-    fn admits_at(
-        &mut self,
-        client: Ipv4Addr,
-        open: u32,
-        server: SocketAddr,
-        seen_as: IpAddr,
-    ) -> Outcome<Guest> {
+    fn admits_at(&mut self, client: Ipv4Addr, open: u32, server: SocketAddr, seen_as: IpAddr) -> Outcome<Guest> {
         let mut guest = Guest::connect(client, server)?;
         let step = format!("{client} connects");
-        same(
-            &step,
-            "the server's answer",
-            &format!("welcome {seen_as}"),
-            &guest.hear()?,
-        )?;
+        same(&step, "the server's answer", &format!("welcome {seen_as}"), &guest.hear()?)?;
         let tally = self.expected.entry(client).or_default();
         tally.admitted += 1;
         tally.most_at_once = tally.most_at_once.max(open);
-        let note = if seen_as == client {
-            String::new()
-        } else {
-            format!("seen as {seen_as}")
-        };
+        let note = if seen_as == client { String::new() } else { format!("seen as {seen_as}") };
         self.line(client, &step, "admitted", open, &note)?;
         Ok(guest)
     }
@@ -133,12 +112,7 @@ impl Tour<'_> {
         self.line(client, &step, "refused", open, "")
     }
 
-    fn leaves<const N: usize>(
-        &mut self,
-        client: Ipv4Addr,
-        guests: [Guest; N],
-        open: u32,
-    ) -> Outcome {
+    fn leaves<const N: usize>(&mut self, client: Ipv4Addr, guests: [Guest; N], open: u32) -> Outcome {
         drop(guests);
         // The server learns of it when its read ends.
         let deadline = Instant::now() + PATIENCE;
@@ -157,17 +131,8 @@ impl Tour<'_> {
 
     fn limit(&mut self, max_per_client: u32) -> Outcome {
         self.limiter.set_config(Config::new(max_per_client))?;
-        same(
-            "the limit changes",
-            "the limit in force",
-            &max_per_client,
-            &self.limiter.config().max_per_client(),
-        )?;
-        writeln!(
-            self.out,
-            "  {:<24}limit is now {max_per_client}",
-            "the operator"
-        )?;
+        same("the limit changes", "the limit in force", &max_per_client, &self.limiter.config().max_per_client())?;
+        writeln!(self.out, "  {:<24}limit is now {max_per_client}", "the operator")?;
         Ok(())
     }
 
@@ -189,10 +154,7 @@ impl Tour<'_> {
         ))?;
         let mapped = TWO.to_ipv6_mapped();
         let step = format!("{mapped}");
-        let permits = [
-            self.limiter.try_acquire(mapped)?,
-            self.limiter.try_acquire(mapped)?,
-        ];
+        let permits = [self.limiter.try_acquire(mapped)?, self.limiter.try_acquire(mapped)?];
         self.line(TWO, &step, "admitted", 3, "asked for twice")?;
         self.refuses(TWO, 3)?;
         drop(permits);
@@ -200,20 +162,8 @@ impl Tour<'_> {
     }
 
     /// Checks that the limiter counts `open` connections of `client`, and prints the line.
-    fn line(
-        &mut self,
-        client: Ipv4Addr,
-        step: &str,
-        verdict: &str,
-        open: u32,
-        note: &str,
-    ) -> Outcome {
-        same(
-            step,
-            "open connections",
-            &open,
-            &self.limiter.num_open(client),
-        )?;
+    fn line(&mut self, client: Ipv4Addr, step: &str, verdict: &str, open: u32, note: &str) -> Outcome {
+        same(step, "open connections", &open, &self.limiter.num_open(client))?;
         let limit = self.limiter.config().max_per_client();
         let line = format!("  {step:<24}{verdict:<10}{open} open, limit {limit}   {note}");
         writeln!(self.out, "{}", line.trim_end())?;

@@ -40,35 +40,22 @@ fn is_about_one_peer(error: &Error) -> bool {
             | ErrorKind::NetworkUnreachable
             | ErrorKind::NetworkDown
             | ErrorKind::Interrupted
-    ) || error
-        .raw_os_error()
-        .is_some_and(|code| codes::PEER.contains(&code))
+    ) || error.raw_os_error().is_some_and(|code| codes::PEER.contains(&code))
 }
 
 fn is_exhaustion(error: &Error) -> bool {
-    error.kind() == ErrorKind::OutOfMemory
-        || error
-            .raw_os_error()
-            .is_some_and(|code| codes::EXHAUSTED.contains(&code))
+    error.kind() == ErrorKind::OutOfMemory || error.raw_os_error().is_some_and(|code| codes::EXHAUSTED.contains(&code))
 }
 
 /// Numbers of errors that `ErrorKind` has no name for.
 mod codes {
     const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
     /// The Linux ports that kept the numbers of older systems.
-    const OLD_NUMBERS: bool = cfg!(any(
-        target_arch = "mips",
-        target_arch = "mips64",
-        target_arch = "sparc",
-        target_arch = "sparc64"
-    ));
+    const OLD_NUMBERS: bool =
+        cfg!(any(target_arch = "mips", target_arch = "mips64", target_arch = "sparc", target_arch = "sparc64"));
 
     /// EPROTO, ENOPROTOOPT, EHOSTDOWN and ENONET in Linux's `asm-generic/errno.h`.
-    pub(super) const PEER: &[i32] = if LINUX && !OLD_NUMBERS {
-        &[71, 92, 112, 64]
-    } else {
-        &[]
-    };
+    pub(super) const PEER: &[i32] = if LINUX && !OLD_NUMBERS { &[71, 92, 112, 64] } else { &[] };
 
     /// ENFILE, EMFILE and ENOBUFS; on Windows WSAEMFILE and WSAENOBUFS
     /// ([error codes](https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2)).

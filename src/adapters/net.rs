@@ -74,13 +74,7 @@ pub struct LimitedListener<L: Listen> {
 impl<L: Listen> LimitedListener<L> {
     /// Guards `listener` with `limiter`. Keep a clone of the limiter to read counts or to change the limit later.
     pub const fn new(listener: L, limiter: Limiter) -> Self {
-        Self {
-            listener,
-            limiter,
-            count_as: None,
-            on_refused: None,
-            on_error: None,
-        }
+        Self { listener, limiter, count_as: None, on_refused: None, on_error: None }
     }
 
     /// Calls `hook` with each refused connection, to count it, log it, or tell the peer why. Without a hook the
@@ -107,10 +101,7 @@ impl<L: Listen> LimitedListener<L> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
-    pub fn on_refused(
-        mut self,
-        hook: impl FnMut(L::Stream, L::Addr, Rejected) + Send + 'static,
-    ) -> Self {
+    pub fn on_refused(mut self, hook: impl FnMut(L::Stream, L::Addr, Rejected) + Send + 'static) -> Self {
         self.on_refused = Some(Box::new(hook));
         self
     }
@@ -145,10 +136,7 @@ impl<L: Listen> LimitedListener<L> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
-    pub fn count_as(
-        mut self,
-        client_of: impl FnMut(&L::Stream, &L::Addr) -> Client + Send + 'static,
-    ) -> Self {
+    pub fn count_as(mut self, client_of: impl FnMut(&L::Stream, &L::Addr) -> Client + Send + 'static) -> Self {
         self.count_as = Some(Box::new(client_of));
         self
     }
@@ -192,9 +180,7 @@ impl<L: Listen> LimitedListener<L> {
 
     /// An endless iterator over [`accept`](Self::accept). After an error it goes on; whether to stop is up to the
     /// loop that uses it.
-    pub fn incoming(
-        &mut self,
-    ) -> impl Iterator<Item = io::Result<(Limited<L::Stream>, L::Addr)>> + '_ {
+    pub fn incoming(&mut self) -> impl Iterator<Item = io::Result<(Limited<L::Stream>, L::Addr)>> + '_ {
         core::iter::from_fn(|| Some(self.accept()))
     }
 

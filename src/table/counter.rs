@@ -153,10 +153,41 @@ impl Counter {
         }
         false
     }
+}
 
-    #[cfg(all(test, not(connlimit_loom)))]
-    pub(super) fn set_for_test(&self, open: u32) {
-        // ORDERING: Relaxed; single-threaded tests.
-        self.0.store(open, Relaxed);
+#[cfg(all(test, not(connlimit_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_the_word_can_hold_is_refused() {
+        let counter = Counter(AtomicU32::new(MAX_COUNT - 1));
+        assert_eq!(counter.admit(counter.peek(), u32::MAX), Admission::Admitted);
+        assert_eq!(counter.peek().open(), MAX_COUNT);
+        assert_eq!(counter.admit(counter.peek(), u32::MAX), Admission::AtLimit);
+        assert_eq!(counter.peek(), Count(MAX_COUNT), "neither orphaned nor dead");
+        assert_eq!(counter.release(), Released::Done);
+        assert_eq!(counter.peek().open(), MAX_COUNT - 1);
+    }
+
+    #[test]
+    fn a_dead_word_is_final() {
+        let counter = Counter(AtomicU32::new(0));
+        assert!(counter.stamp(u32::MAX));
+        assert_eq!(counter.peek().stamp(), Some(MAX_COUNT));
+        assert_eq!(counter.admit(counter.peek(), 1), Admission::Dead);
+        assert_eq!(counter.admit(Count::ZERO, 1), Admission::Dead, "a late admission learns it by its exchange");
+        assert!(!counter.stamp(0) && !counter.orphan());
+    }
+
+    #[test]
+    fn a_word_with_connections_is_neither_stamped_nor_forgotten() {
+        let counter = Counter(AtomicU32::new(2));
+        assert!(!counter.stamp(0));
+        assert!(counter.orphan());
+        assert_eq!(counter.peek().open(), 2);
+        assert_eq!(counter.release(), Released::Done);
+        assert_eq!(counter.release(), Released::LastOrphan);
+        assert!(!counter.orphan());
     }
 }

@@ -39,13 +39,11 @@ impl Header {
     }
 
     /// Slots that hold a client, as a mask.
-    #[expect(clippy::cast_possible_truncation, reason = "24 bits")]
     pub(super) const fn valid(self) -> u32 {
         (self.0 & SLOTS) as u32
     }
 
     /// Slots that are free: neither valid nor claimed, as a mask.
-    #[expect(clippy::cast_possible_truncation, reason = "24 bits")]
     pub(super) const fn free(self) -> u32 {
         (!(self.0 | self.0 >> CLAIMED) & SLOTS) as u32
     }
@@ -62,6 +60,11 @@ impl Header {
     /// Whether `slot`, valid in `self`, has held the same client all the way to `later`.
     pub(super) const fn still_holds(self, slot: usize, later: Self) -> bool {
         self.same_version(later) && later.valid() & 1 << slot != 0
+    }
+
+    /// True for one version in eight.
+    pub(super) const fn is_one_in_eight(self) -> bool {
+        self.0 >> VERSION & 7 == 0
     }
 
     /// With `slot` claimed and the `expired` slots given up.

@@ -244,6 +244,7 @@ impl<K: Key> Level<K> {
     /// # Safety
     ///
     /// The limiter is gone: no thread looks into the level, and none will.
+    #[expect(clippy::boxed_local, reason = "the box ends here, with the level")]
     pub(super) unsafe fn abandon(self: Box<Self>) {
         for spot in &*self.directory {
             // ORDERING: Acquire, as in `spot`.

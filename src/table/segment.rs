@@ -73,8 +73,8 @@ impl<K: Key> Segment<K> {
         if memory.is_null() {
             std::alloc::handle_alloc_error(layout);
         }
-        // SAFETY: fresh memory of the right layout; writes its one part for which zeroes are no value.
-        unsafe { (&raw mut (*memory).home).write(Home::new::<K>()) };
+        // SAFETY: fresh memory of the right layout, in which `home` comes first; zeroes are no value for that part.
+        unsafe { memory.cast::<Home>().write(Home::new::<K>()) };
         // SAFETY: allocated by the global allocator with this type's layout and initialised: bins consist of
         // atomic integers and null pointers, for which zeroes are a value.
         unsafe { Box::from_raw(memory) }
