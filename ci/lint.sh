@@ -19,7 +19,7 @@ expect_none "crossbeam_epoch is named in src/epoch.rs only" \
 
 # An ordering is an argument: behind a bracket, a comma, a path or at the start of a line; before a comma or a bracket.
 # Imports do not count, nor do comments.
-silent=$(find src -name '*.rs' -print0 | xargs -0 awk '
+silent=$(find src -name '*.rs' -not -name models.rs -print0 | xargs -0 awk '
   FNR == 1 { said = -100; import = 0 }
   /ORDERING/ { said = FNR }
   {
