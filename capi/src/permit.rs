@@ -241,6 +241,15 @@ mod tests {
     }
 
     #[test]
+    fn an_odd_address_is_no_permit_whatever_is_there() {
+        let mut words = [0_usize; 5];
+        let odd = words.as_mut_ptr().wrapping_byte_add(1);
+        // SAFETY: one word of the five, which may be written unaligned.
+        unsafe { odd.write_unaligned(OPEN) };
+        assert_eq!(release(odd.cast()), Status::ConnlimitNotAPermit);
+    }
+
+    #[test]
     fn a_moved_permit_is_released_where_it_went() {
         let limiter = Limiter::new(Config::new(0));
         let [mut from, mut to] = [EMPTY_PERMIT; 2];

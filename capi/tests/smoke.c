@@ -71,6 +71,8 @@ static void a_client_has_its_limit(void) {
     OK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &a));
     OK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &b));
     CHECK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &c), CONNLIMIT_CLIENT_LIMIT);
+    /* The caller's fault is told first. */
+    CHECK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &a), CONNLIMIT_PERMIT_IN_USE);
     CHECK(num_open(limiter, peer), 2);
     OK(connlimit_try_acquire(limiter, ADDR(other), other.len, &c));
     CHECK(connlimit_try_acquire(limiter, ADDR(other), other.len, &c), CONNLIMIT_PERMIT_IN_USE);
