@@ -5,6 +5,8 @@
 //! by accident. The un-mapping happens here, before any prefix is applied: masking first would fold all of
 //! IPv4 into one client.
 
+pub(crate) mod embedded;
+
 use crate::hash;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 

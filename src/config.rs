@@ -2,6 +2,7 @@
 //! [`ConfigError`] instead.
 
 use core::fmt;
+use core::net::Ipv6Addr;
 
 #[cfg(feature = "serde")]
 mod wire;
@@ -212,6 +213,9 @@ pub enum ConfigError {
     Ipv6Prefix(u8),
     /// A memory bound, in bytes, below 1 MiB.
     TableMemory(usize),
+    /// A NAT64 prefix that [RFC 6052, section 2.2](https://www.rfc-editor.org/rfc/rfc6052#section-2.2) does not
+    /// allow: its network and its length.
+    Nat64Prefix(Ipv6Addr, u8),
     /// [`set_config`](crate::Limiter::set_config) was asked to change something that is fixed when a limiter is
     /// built; the text names it.
     FixedAtBuild(&'static str),
@@ -223,6 +227,7 @@ impl fmt::Display for ConfigError {
             Self::Ipv4Prefix(bits) => write!(f, "IPv4 prefix length {bits} is above 32"),
             Self::Ipv6Prefix(bits) => write!(f, "IPv6 prefix length {bits} is above 128"),
             Self::TableMemory(bytes) => write!(f, "table memory of {bytes} bytes is below 1 MiB"),
+            Self::Nat64Prefix(network, bits) => write!(f, "{network}/{bits} is no NAT64 prefix"),
             Self::FixedAtBuild(what) => write!(f, "{what} is fixed when the limiter is built"),
         }
     }
