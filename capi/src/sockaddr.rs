@@ -140,7 +140,7 @@ mod tests {
         let mut raw: sockaddr_un = unsafe { core::mem::zeroed() };
         raw.sun_family = sa_family_t::try_from(libc::AF_UNIX).unwrap();
         for (to, from) in raw.sun_path.iter_mut().zip(path) {
-            *to = from.cast_signed();
+            *to = libc::c_char::from_ne_bytes([*from]);
         }
         (
             Raw::new(&raw),
