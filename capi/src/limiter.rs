@@ -80,10 +80,7 @@ pub unsafe extern "C" fn connlimit_create(
 /// 1. `limiter` is null, or at least eight bytes may be read from it, and it is no handle that was destroyed.
 /// 2. `copy` is null or points to a pointer that may be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn connlimit_clone(
-    limiter: *const ConnlimitLimiter,
-    copy: *mut *mut ConnlimitLimiter,
-) -> Status {
+pub unsafe extern "C" fn connlimit_clone(limiter: *const ConnlimitLimiter, copy: *mut *mut ConnlimitLimiter) -> Status {
     guarded(|| {
         // SAFETY: duty 2 is the caller's by this function's own.
         unsafe { write(copy, ptr::null_mut()) }?;
@@ -246,10 +243,7 @@ pub unsafe extern "C" fn connlimit_num_open_named(
 ///
 /// `limiter` is null, or at least eight bytes may be read from it, and it is no handle that was destroyed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn connlimit_set_limit(
-    limiter: *const ConnlimitLimiter,
-    max_per_client: u32,
-) -> Status {
+pub unsafe extern "C" fn connlimit_set_limit(limiter: *const ConnlimitLimiter, max_per_client: u32) -> Status {
     guarded(|| {
         // SAFETY: the duty is the caller's by this function's own.
         let limiter = unsafe { limiter_of(limiter) }?;
@@ -313,9 +307,7 @@ unsafe fn named(name: *const c_void, len: usize) -> Result<Client, Status> {
         return Err(Status::ConnlimitBadLength);
     }
     // SAFETY: not null, not longer than an object can be, and readable by the caller's duty.
-    Ok(Client::named(unsafe {
-        slice::from_raw_parts(name.cast::<u8>(), len)
-    }))
+    Ok(Client::named(unsafe { slice::from_raw_parts(name.cast::<u8>(), len) }))
 }
 
 /// Admits a client into a permit.
@@ -323,11 +315,7 @@ unsafe fn named(name: *const c_void, len: usize) -> Result<Client, Status> {
 /// # Safety
 ///
 /// `permit` is null, or points to a permit that may be read and written.
-unsafe fn acquire(
-    limiter: &Limiter,
-    client: Client,
-    permit: *mut ConnlimitPermit,
-) -> Result<(), Status> {
+unsafe fn acquire(limiter: &Limiter, client: Client, permit: *mut ConnlimitPermit) -> Result<(), Status> {
     // SAFETY: the duty is the caller's by this function's own.
     unsafe { vacant(permit) }?;
     let open = limiter.try_acquire(client)?;

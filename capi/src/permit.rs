@@ -31,10 +31,7 @@ const _: () = assert!(align_of::<Permit>() <= align_of::<usize>());
 
 const EMPTY: usize = 0;
 // Any words that other memory is unlikely to hold. Small ones, pointers and text are not.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "half of it does on 32-bit targets"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "half of it does on 32-bit targets")]
 const OPEN: usize = 0x93c4_67e3_7db0_c7a4_u64 as usize;
 /// Some thread is writing or reading `held`.
 const BUSY: usize = !OPEN;
@@ -73,10 +70,7 @@ pub unsafe extern "C" fn connlimit_release(permit: *mut ConnlimitPermit) -> Stat
 /// 2. No bytewise copy of `from` has been released.
 /// 3. No other thread acquires or moves into `to` meanwhile.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn connlimit_move(
-    to: *mut ConnlimitPermit,
-    from: *mut ConnlimitPermit,
-) -> Status {
+pub unsafe extern "C" fn connlimit_move(to: *mut ConnlimitPermit, from: *mut ConnlimitPermit) -> Status {
     guarded(|| {
         // SAFETY: duty 1 is the caller's by this function's own.
         unsafe { vacant(to) }?;
@@ -185,10 +179,7 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
-    const EMPTY_PERMIT: ConnlimitPermit = ConnlimitPermit {
-        state: 0,
-        held: [0; 2],
-    };
+    const EMPTY_PERMIT: ConnlimitPermit = ConnlimitPermit { state: 0, held: [0; 2] };
     const CLIENT: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
     fn fill(permit: &mut ConnlimitPermit, limiter: &Limiter) -> Result<(), Status> {
@@ -218,10 +209,7 @@ mod tests {
         let limiter = Limiter::new(Config::new(0));
         let mut permit = EMPTY_PERMIT;
         assert_eq!(fill(&mut permit, &limiter), Ok(()));
-        assert_eq!(
-            fill(&mut permit, &limiter),
-            Err(Status::ConnlimitPermitInUse)
-        );
+        assert_eq!(fill(&mut permit, &limiter), Err(Status::ConnlimitPermitInUse));
         assert_eq!(limiter.num_open(CLIENT), 1);
         assert_eq!(release(&raw mut permit), Status::ConnlimitOk);
         assert_eq!(limiter.num_open(CLIENT), 0);
@@ -232,10 +220,7 @@ mod tests {
         let mut words = [usize::MAX; 4];
         let permit = words.as_mut_ptr().cast::<ConnlimitPermit>();
         assert_eq!(release(permit), Status::ConnlimitNotAPermit);
-        assert_eq!(
-            release(permit.wrapping_byte_add(1)),
-            Status::ConnlimitNotAPermit
-        );
+        assert_eq!(release(permit.wrapping_byte_add(1)), Status::ConnlimitNotAPermit);
         assert_eq!(release(core::ptr::null_mut()), Status::ConnlimitNullPointer);
         assert_eq!(words, [usize::MAX; 4]);
     }

@@ -40,9 +40,7 @@ pub(crate) unsafe fn client(addr: *const sockaddr, len: socklen_t) -> Result<Cli
             Ok(Ipv6Addr::from(v6.sin6_addr.s6_addr).into())
         }
         libc::AF_UNIX => {
-            let path = len
-                .min(size_of::<sockaddr_un>())
-                .saturating_sub(offset_of!(sockaddr_un, sun_path));
+            let path = len.min(size_of::<sockaddr_un>()).saturating_sub(offset_of!(sockaddr_un, sun_path));
             // SAFETY: the header before the path is as long as the one read above, which `len` covers.
             let start = unsafe { addr.byte_add(offset_of!(sockaddr_un, sun_path)) };
             // SAFETY: `path` ends at `len` or before it; bytes need no alignment; nothing writes meanwhile.
@@ -69,13 +67,8 @@ const unsafe fn read<T>(addr: *const sockaddr, len: usize) -> Result<T, Status> 
 /// `unix:` and the path; an abstract name keeps its leading zero byte; a socket that was not bound has no path.
 fn local(path: &[u8]) -> Client {
     const SCHEME: &[u8] = b"unix:";
-    let is_abstract =
-        cfg!(any(target_os = "linux", target_os = "android")) && path.first() == Some(&0);
-    let path = if is_abstract {
-        path
-    } else {
-        path.split(|&byte| byte == 0).next().unwrap_or_default()
-    };
+    let is_abstract = cfg!(any(target_os = "linux", target_os = "android")) && path.first() == Some(&0);
+    let path = if is_abstract { path } else { path.split(|&byte| byte == 0).next().unwrap_or_default() };
     let mut name = [0; SCHEME.len() + size_of::<sockaddr_un>()];
     let end = SCHEME.len() + path.len();
     name[..SCHEME.len()].copy_from_slice(SCHEME);
@@ -96,8 +89,7 @@ mod tests {
     impl Raw {
         fn new<T>(value: &T) -> Self {
             // SAFETY: the structures here are zeroed before they are filled, padding included.
-            let bytes =
-                unsafe { slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) };
+            let bytes = unsafe { slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) };
             let mut odd = vec![0];
             odd.extend_from_slice(bytes);
             Self { bytes: odd }
@@ -142,10 +134,7 @@ mod tests {
         for (to, from) in raw.sun_path.iter_mut().zip(path) {
             *to = libc::c_char::from_ne_bytes([*from]);
         }
-        (
-            Raw::new(&raw),
-            offset_of!(sockaddr_un, sun_path) + path.len(),
-        )
+        (Raw::new(&raw), offset_of!(sockaddr_un, sun_path) + path.len())
     }
 
     #[test]

@@ -120,10 +120,7 @@ mod tests {
     #[test]
     fn a_body_decides_its_status() {
         assert_eq!(guarded(|| Ok(())), Status::ConnlimitOk);
-        assert_eq!(
-            guarded(|| Err(Status::ConnlimitBadLength)),
-            Status::ConnlimitBadLength
-        );
+        assert_eq!(guarded(|| Err(Status::ConnlimitBadLength)), Status::ConnlimitBadLength);
     }
 
     #[test]
@@ -138,10 +135,7 @@ mod tests {
     fn a_refusal_reads_as_it_does_in_rust() {
         for rejected in [Rejected::ClientLimit, Rejected::TableFull] {
             let status = Status::from(rejected);
-            assert_eq!(
-                text(status as i32).to_str(),
-                Ok(rejected.to_string().as_str())
-            );
+            assert_eq!(text(status as i32).to_str(), Ok(rejected.to_string().as_str()));
         }
     }
 }

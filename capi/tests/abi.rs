@@ -19,29 +19,15 @@ fn main() -> ExitCode {
     let valgrind = Tool::find("VALGRIND", "valgrind");
     let tests = vec![
         Trial::test("the_header_is_what_the_sources_say", header),
-        c.test("the_header_alone_is_c99", move || {
-            header_alone(c, &["-x", "c", "-std=c99"])
-        }),
-        cxx.test("the_header_alone_is_cpp", move || {
-            header_alone(cxx, &["-x", "c++", "-std=c++11"])
-        }),
+        c.test("the_header_alone_is_c99", move || header_alone(c, &["-x", "c", "-std=c99"])),
+        cxx.test("the_header_alone_is_cpp", move || header_alone(cxx, &["-x", "c++", "-std=c++11"])),
         c.test("a_c_program_runs_with_the_static_library", move || {
-            run(&mut Command::new(smoke(
-                c,
-                Library::Static,
-                "smoke-static",
-            )?))
+            run(&mut Command::new(smoke(c, Library::Static, "smoke-static")?))
         }),
         c.test("a_c_program_runs_with_the_shared_library", move || {
-            run(&mut Command::new(smoke(
-                c,
-                Library::Shared,
-                "smoke-shared",
-            )?))
+            run(&mut Command::new(smoke(c, Library::Shared, "smoke-shared")?))
         }),
-        c.test("the_example_in_the_readme_builds_and_runs", move || {
-            readme(c)
-        }),
+        c.test("the_example_in_the_readme_builds_and_runs", move || readme(c)),
         valgrind.and(c).test("valgrind_finds_no_fault", move || {
             run(Command::new(valgrind.name)
                 .args(["--quiet", "--error-exitcode=9", "--leak-check=full"])
@@ -64,22 +50,13 @@ impl Tool {
     /// The program that `variable` names, or else `default`.
     fn find(variable: &str, default: &'static str) -> Self {
         let name = env::var(variable).map_or(default, |name| &*name.leak());
-        let works = Command::new(name)
-            .arg("--version")
-            .output()
-            .is_ok_and(|output| output.status.success());
-        Self {
-            name,
-            missing: (!works).then_some(name),
-        }
+        let works = Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
+        Self { name, missing: (!works).then_some(name) }
     }
 
     /// This one, missing also when the other is.
     fn and(self, other: Self) -> Self {
-        Self {
-            missing: self.missing.or(other.missing),
-            ..self
-        }
+        Self { missing: self.missing.or(other.missing), ..self }
     }
 
     fn test(self, test: &str, body: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
@@ -136,19 +113,11 @@ fn smoke(compiler: Tool, library: Library, name: &str) -> Result<PathBuf, Failed
 /// Builds the program in the README and runs it.
 fn readme(compiler: Tool) -> Outcome {
     let readme = fs::read_to_string(in_package("README.md"))?;
-    let program = readme
-        .split_once("```c\n")
-        .and_then(|(_, rest)| rest.split_once("```"))
-        .ok_or("no C example in README.md")?
-        .0;
+    let program =
+        readme.split_once("```c\n").and_then(|(_, rest)| rest.split_once("```")).ok_or("no C example in README.md")?.0;
     let source = scratch().join("readme.c");
     fs::write(&source, program)?;
-    run(&mut Command::new(compile(
-        compiler,
-        Library::Static,
-        &source,
-        "readme",
-    )?))
+    run(&mut Command::new(compile(compiler, Library::Static, &source, "readme")?))
 }
 
 fn compile(compiler: Tool, library: Library, source: &Path, name: &str) -> Result<PathBuf, Failed> {
@@ -161,17 +130,12 @@ fn compile(compiler: Tool, library: Library, source: &Path, name: &str) -> Resul
         .arg(source);
     match library {
         Library::Static => command.arg(libraries.join("libconnlimit_capi.a")),
-        Library::Shared => command
-            .arg("-L")
-            .arg(libraries)
-            .arg("-lconnlimit_capi")
-            .arg(format!("-Wl,-rpath,{}", libraries.display())),
+        Library::Shared => {
+            command.arg("-L").arg(libraries).arg("-lconnlimit_capi").arg(format!("-Wl,-rpath,{}", libraries.display()))
+        }
     };
     let program = scratch().join(name);
-    command
-        .args(["-lpthread", "-ldl", "-lm"])
-        .arg("-o")
-        .arg(&program);
+    command.args(["-lpthread", "-ldl", "-lm"]).arg("-o").arg(&program);
     run(&mut command)?;
     Ok(program)
 }
@@ -193,9 +157,7 @@ fn libraries() -> Result<&'static Path, Failed> {
 
 /// Runs a command to its end. When it fails, what it wrote is the message.
 fn run(command: &mut Command) -> Outcome {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }

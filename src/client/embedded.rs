@@ -18,9 +18,13 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "serde")]
+mod wire;
 
 /// Who is counted when an IPv6 address embeds the address of an IPv4 client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Embedded {
     /// The IPv6 address, like any other: the [IPv6 prefix](crate::Config::with_ipv6_prefix) decides.
@@ -59,6 +63,8 @@ pub enum Embedded {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "wire::Wire", into = "wire::Wire"))]
 pub struct EmbeddedPolicy {
     nat64: Embedded,
     six_to_four: Embedded,
@@ -75,6 +81,17 @@ struct Nat64 {
 }
 
 impl EmbeddedPolicy {
+    /// The default policy.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            nat64: Embedded::OwnClient,
+            six_to_four: Embedded::OwnClient,
+            teredo: Embedded::OwnClient,
+            nat64_prefixes: Vec::new(),
+        }
+    }
+
     /// Decides about NAT64's well-known prefix `64:ff9b::/96` ([RFC 6052](https://www.rfc-editor.org/rfc/rfc6052)).
     #[must_use]
     pub const fn with_nat64(mut self, embedded: Embedded) -> Self {
@@ -95,17 +112,8 @@ impl EmbeddedPolicy {
     /// after the prefix or among bits 64 to 71, or for `::ffff:0:0/96`, which is not NAT64's to give.
     ///
     /// [RFC 6052, section 2.2]: https://www.rfc-editor.org/rfc/rfc6052#section-2.2
-    pub fn with_nat64_prefix(
-        mut self,
-        network: Ipv6Addr,
-        bits: u8,
-        embedded: Embedded,
-    ) -> Result<Self, ConfigError> {
-        let prefix = Nat64 {
-            network: network.to_bits(),
-            bits,
-            embedded,
-        };
+    pub fn with_nat64_prefix(mut self, network: Ipv6Addr, bits: u8, embedded: Embedded) -> Result<Self, ConfigError> {
+        let prefix = Nat64 { network: network.to_bits(), bits, embedded };
         let allowed = matches!(bits, 32 | 40 | 48 | 56 | 64 | 96)
             && prefix.network & prefix.mask() == prefix.network
             && reserved_octet(prefix.network) == 0
@@ -113,11 +121,9 @@ impl EmbeddedPolicy {
         if !allowed {
             return Err(ConfigError::Nat64Prefix(network, bits));
         }
-        self.nat64_prefixes
-            .retain(|other| (other.network, other.bits) != (prefix.network, bits));
+        self.nat64_prefixes.retain(|other| (other.network, other.bits) != (prefix.network, bits));
         self.nat64_prefixes.push(prefix);
-        self.nat64_prefixes
-            .sort_unstable_by_key(|prefix| (u8::MAX - prefix.bits, prefix.network));
+        self.nat64_prefixes.sort_unstable_by_key(|prefix| (u8::MAX - prefix.bits, prefix.network));
         Ok(self)
     }
 
@@ -144,9 +150,7 @@ impl EmbeddedPolicy {
 
     /// The configured NAT64 prefixes: network, length, and what is done with clients behind each.
     pub fn nat64_prefixes(&self) -> impl Iterator<Item = (Ipv6Addr, u8, Embedded)> + '_ {
-        self.nat64_prefixes
-            .iter()
-            .map(|prefix| (prefix.network.into(), prefix.bits, prefix.embedded))
+        self.nat64_prefixes.iter().map(|prefix| (prefix.network.into(), prefix.bits, prefix.embedded))
     }
 
     /// What is done with 6to4 clients.
@@ -167,27 +171,24 @@ impl EmbeddedPolicy {
 pub(crate) enum Canonical {
     V4(Ipv4Addr),
     V6(Ipv6Addr),
-    /// The mechanism's network and, in the last 32 bits, the embedded address. No prefix may reach into the network:
-    /// use [`bits`](Self::bits).
+    /// The mechanism's network and, in the last 32 bits, the embedded address. The IPv6 prefix does not
+    /// apply.
     Own(Ipv6Addr),
 }
 
 impl Canonical {
-    /// How many leading bits of the address make the client.
-    pub(crate) const fn bits(self, ipv4_prefix: u8, ipv6_prefix: u8) -> u8 {
+    /// The client's network.
+    #[inline]
+    pub(crate) const fn masked(self, v4_mask: u32, v6_mask: u128) -> Self {
         match self {
-            Self::V4(_) => ipv4_prefix,
-            Self::V6(_) => ipv6_prefix,
-            Self::Own(_) => 96 + ipv4_prefix,
+            Self::V4(addr) => Self::V4(Ipv4Addr::from_bits(addr.to_bits() & v4_mask)),
+            Self::V6(addr) => Self::V6(Ipv6Addr::from_bits(addr.to_bits() & v6_mask)),
+            Self::Own(addr) => Self::Own(Ipv6Addr::from_bits(addr.to_bits() & !((!v4_mask) as u128))),
         }
     }
 }
 
-const WELL_KNOWN: Nat64 = Nat64 {
-    network: 0x0064_ff9b << 96,
-    bits: 96,
-    embedded: Embedded::KeepAddress,
-};
+const WELL_KNOWN: Nat64 = Nat64 { network: 0x0064_ff9b << 96, bits: 96, embedded: Embedded::KeepAddress };
 const SIX_TO_FOUR: u128 = 0x2002 << 112;
 const TEREDO: u128 = 0x2001_0000 << 96;
 
@@ -213,13 +214,7 @@ pub(crate) fn canonical(addr: Ipv6Addr, policy: &EmbeddedPolicy) -> Canonical {
     if WELL_KNOWN.covers(raw) {
         decide(addr, WELL_KNOWN.network, last(raw), policy.nat64, false)
     } else if raw >> 112 == SIX_TO_FOUR >> 112 {
-        decide(
-            addr,
-            SIX_TO_FOUR,
-            last(raw >> 80),
-            policy.six_to_four,
-            false,
-        )
+        decide(addr, SIX_TO_FOUR, last(raw >> 80), policy.six_to_four, false)
     } else if raw >> 96 == TEREDO >> 96 {
         // Obfuscated, so that no translator on the way rewrites it (RFC 4380, section 4).
         decide(addr, TEREDO, last(!raw), policy.teredo, false)
@@ -228,19 +223,11 @@ pub(crate) fn canonical(addr: Ipv6Addr, policy: &EmbeddedPolicy) -> Canonical {
     }
 }
 
-fn decide(
-    addr: Ipv6Addr,
-    network: u128,
-    v4: Ipv4Addr,
-    embedded: Embedded,
-    configured: bool,
-) -> Canonical {
+fn decide(addr: Ipv6Addr, network: u128, v4: Ipv4Addr, embedded: Embedded, configured: bool) -> Canonical {
     match embedded {
         Embedded::KeepAddress => Canonical::V6(addr),
         Embedded::SameAsIpv4 if configured || is_public(v4) => Canonical::V4(v4),
-        Embedded::OwnClient | Embedded::SameAsIpv4 => {
-            Canonical::Own((network | u128::from(v4.to_bits())).into())
-        }
+        Embedded::OwnClient | Embedded::SameAsIpv4 => Canonical::Own((network | u128::from(v4.to_bits())).into()),
     }
 }
 

@@ -4,27 +4,19 @@ use proptest::prelude::*;
 
 /// The network that makes the client, as text would have it.
 fn client(addr: Ipv6Addr, policy: &EmbeddedPolicy, v4: u8, v6: u8) -> (IpAddr, u8) {
-    let found = canonical(addr, policy);
-    let bits = found.bits(v4, v6);
-    let network = match found {
-        Canonical::V4(addr) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
-            Ipv4Addr::from(addr.to_bits() & mask).into()
-        }
-        Canonical::V6(addr) | Canonical::Own(addr) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-            Ipv6Addr::from(addr.to_bits() & mask).into()
-        }
-    };
-    (network, bits)
+    let v4_mask = u32::MAX.checked_shl(32 - u32::from(v4)).unwrap_or(0);
+    let v6_mask = u128::MAX.checked_shl(128 - u32::from(v6)).unwrap_or(0);
+    match canonical(addr, policy).masked(v4_mask, v6_mask) {
+        Canonical::V4(addr) => (addr.into(), v4),
+        Canonical::V6(addr) => (addr.into(), v6),
+        Canonical::Own(addr) => (addr.into(), 96 + v4),
+    }
 }
 
 type Parsed<T> = Result<T, Box<dyn core::error::Error>>;
 
 fn split<'a>(text: &'a str, at: &str) -> Parsed<(&'a str, &'a str)> {
-    Ok(text
-        .rsplit_once(at)
-        .ok_or_else(|| format!("no {at:?} in {text:?}"))?)
+    Ok(text.rsplit_once(at).ok_or_else(|| format!("no {at:?} in {text:?}"))?)
 }
 
 fn parse_policy(text: &str) -> Parsed<EmbeddedPolicy> {
@@ -70,14 +62,9 @@ fn the_published_vectors_hold() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/client_vectors.csv");
     let vectors = std::fs::read_to_string(path).expect("the vectors are in the package");
     let mut lines = vectors.lines().filter(|line| !line.starts_with('#'));
-    assert_eq!(
-        lines.next(),
-        Some("address,policy,ipv4_prefix,ipv6_prefix,client")
-    );
-    let faults: Vec<_> = lines
-        .clone()
-        .filter_map(|line| check(line).err().map(|fault| format!("{line}: {fault}")))
-        .collect();
+    assert_eq!(lines.next(), Some("address,policy,ipv4_prefix,ipv6_prefix,client"));
+    let faults: Vec<_> =
+        lines.clone().filter_map(|line| check(line).err().map(|fault| format!("{line}: {fault}"))).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(lines.count() > 70, "vectors are missing");
 }
@@ -109,17 +96,8 @@ fn a_prefix_given_again_has_its_last_decision() -> Parsed<()> {
     let policy = parse_policy("2001:db8::/96=keep 2001:db8::/32=own 2001:db8::/96=same")?;
     let prefixes: Vec<_> = policy.nat64_prefixes().collect();
     let network: Ipv6Addr = "2001:db8::".parse()?;
-    assert_eq!(
-        prefixes,
-        [
-            (network, 96, Embedded::SameAsIpv4),
-            (network, 32, Embedded::OwnClient)
-        ]
-    );
-    assert_eq!(
-        policy,
-        parse_policy("2001:db8::/32=own 2001:db8::/96=same")?
-    );
+    assert_eq!(prefixes, [(network, 96, Embedded::SameAsIpv4), (network, 32, Embedded::OwnClient)]);
+    assert_eq!(policy, parse_policy("2001:db8::/32=own 2001:db8::/96=same")?);
     Ok(())
 }
 
@@ -144,22 +122,17 @@ impl Via {
                 CONFIGURED << 96 | run >> 56 << 64 | run & ((1 << 56) - 1)
             }
             Self::SixToFour => 0x2002 << 112 | v4 << 80 | noise & ((1 << 80) - 1),
-            Self::Teredo => {
-                0x2001_0000 << 96 | (noise & ((1 << 64) - 1)) << 32 | v4 ^ u128::from(u32::MAX)
-            }
+            Self::Teredo => 0x2001_0000 << 96 | (noise & ((1 << 64) - 1)) << 32 | v4 ^ u128::from(u32::MAX),
         };
         raw.into()
     }
 
     fn policy(self, embedded: Embedded) -> EmbeddedPolicy {
-        let policy = EmbeddedPolicy::default()
-            .with_nat64(embedded)
-            .with_6to4(embedded)
-            .with_teredo(embedded);
+        let policy = EmbeddedPolicy::default().with_nat64(embedded).with_6to4(embedded).with_teredo(embedded);
         match self {
-            Self::Configured(bits) => policy
-                .with_nat64_prefix((CONFIGURED << 96).into(), bits, embedded)
-                .expect("one of the allowed lengths"),
+            Self::Configured(bits) => {
+                policy.with_nat64_prefix((CONFIGURED << 96).into(), bits, embedded).expect("one of the allowed lengths")
+            }
             _ => policy,
         }
     }
