@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         valgrind.and(c).test("valgrind_finds_no_fault", move || {
             run(Command::new(valgrind.name)
                 .args(["--quiet", "--error-exitcode=9", "--leak-check=full"])
+                .arg(format!("--suppressions={}", in_package("tests/valgrind.supp").display()))
                 .args(["--show-leak-kinds=definite,indirect,possible"])
                 .args(["--errors-for-leak-kinds=definite,indirect,possible"])
                 .arg(smoke(c, Library::Shared, "smoke-valgrind")?))
