@@ -5,6 +5,8 @@
 //! by accident. The un-mapping happens here, before any prefix is applied: masking first would fold all of
 //! IPv4 into one client.
 
+pub(crate) mod embedded;
+
 use crate::hash;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -13,7 +15,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddr
 /// Build it from an address with `into()`, or with [`Client::named`] for peers that have none.
 /// [`Limiter::try_acquire`](crate::Limiter::try_acquire) takes anything that converts into it.
 ///
-/// An IPv4-mapped IPv6 address ([RFC 4291, section 2.5.5.2]) is the IPv4 client. Ports, flow labels and zone
+/// An IPv4-mapped IPv6 address ([RFC 4291, section 2.5.5.2]) is the IPv4 client, and an
+/// [`EmbeddedPolicy`](crate::EmbeddedPolicy) decides about NAT64, 6to4 and Teredo. Ports, flow labels and zone
 /// identifiers are not part of the identity.
 ///
 /// [RFC 4291, section 2.5.5.2]: https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2

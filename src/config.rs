@@ -1,7 +1,9 @@
 //! What an operator may set. A [`Config`] that exists is valid: every method that could break it returns a
 //! [`ConfigError`] instead.
 
+use crate::EmbeddedPolicy;
 use core::fmt;
+use core::net::Ipv6Addr;
 
 #[cfg(feature = "serde")]
 mod wire;
@@ -51,12 +53,13 @@ pub enum WhenFull {
 }
 
 /// The part that is fixed when a limiter is built; `None` means "the default" there, and "as built" later.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
     ipv4_prefix: Option<u8>,
     ipv6_prefix: Option<u8>,
     table_memory: Option<usize>,
     preallocation: Option<bool>,
+    embedded: Option<EmbeddedPolicy>,
 }
 
 const DEFAULT_TABLE_MEMORY: usize = 256 << 20;
@@ -84,7 +87,7 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError::Ipv4Prefix`] when `bits` is above 32.
-    pub const fn with_ipv4_prefix(mut self, bits: u8) -> Result<Self, ConfigError> {
+    pub fn with_ipv4_prefix(mut self, bits: u8) -> Result<Self, ConfigError> {
         if bits > 32 {
             return Err(ConfigError::Ipv4Prefix(bits));
         }
@@ -101,12 +104,37 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError::Ipv6Prefix`] when `bits` is above 128.
-    pub const fn with_ipv6_prefix(mut self, bits: u8) -> Result<Self, ConfigError> {
+    pub fn with_ipv6_prefix(mut self, bits: u8) -> Result<Self, ConfigError> {
         if bits > 128 {
             return Err(ConfigError::Ipv6Prefix(bits));
         }
         self.shape.ipv6_prefix = Some(bits);
         Ok(self)
+    }
+
+    /// Decides who is counted when an IPv6 address embeds the address of an IPv4 client. By default each embedded
+    /// address is a client of its own. Fixed when the limiter is built.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::{Config, Embedded, EmbeddedPolicy, Limiter};
+    /// use std::net::IpAddr;
+    ///
+    /// let translator = EmbeddedPolicy::default()
+    ///     .with_nat64_prefix("2001:db8:46::".parse()?, 96, Embedded::SameAsIpv4)?;
+    /// let limiter = Limiter::new(Config::new(1).with_embedded(translator));
+    ///
+    /// let translated: IpAddr = "2001:db8:46::192.0.2.1".parse()?;
+    /// let direct: IpAddr = "192.0.2.1".parse()?;
+    /// let _permit = limiter.try_acquire(translated)?;
+    /// assert!(limiter.try_acquire(direct).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_embedded(mut self, policy: EmbeddedPolicy) -> Self {
+        self.shape.embedded = Some(policy);
+        self
     }
 
     /// Bounds the memory of the tables, in bytes. The default is 256 MiB; IPv4, IPv6 and named clients have
@@ -115,7 +143,7 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError::TableMemory`] when `bytes` is below 1 MiB.
-    pub const fn with_table_memory(mut self, bytes: usize) -> Result<Self, ConfigError> {
+    pub fn with_table_memory(mut self, bytes: usize) -> Result<Self, ConfigError> {
         if bytes < MIN_TABLE_MEMORY {
             return Err(ConfigError::TableMemory(bytes));
         }
@@ -156,6 +184,12 @@ impl Config {
         }
     }
 
+    /// What is done with IPv4 clients that are embedded in IPv6 addresses.
+    #[must_use]
+    pub fn embedded(&self) -> &EmbeddedPolicy {
+        self.shape.embedded.as_ref().unwrap_or(const { &EmbeddedPolicy::new() })
+    }
+
     /// Upper bound on the memory of the tables, in bytes.
     #[must_use]
     pub const fn table_memory(&self) -> usize {
@@ -184,6 +218,7 @@ impl Config {
             ipv6_prefix: Some(self.ipv6_prefix()),
             table_memory: Some(self.table_memory()),
             preallocation: Some(self.preallocation()),
+            embedded: Some(self.embedded().clone()),
         };
         self
     }
@@ -197,7 +232,8 @@ impl Config {
         agree(self.shape.ipv6_prefix, built.ipv6_prefix, "the IPv6 prefix length")?;
         agree(self.shape.table_memory, built.table_memory, "the table memory")?;
         agree(self.shape.preallocation, built.preallocation, "preallocation")?;
-        self.shape = *built;
+        agree(self.shape.embedded.as_ref(), built.embedded.as_ref(), "the treatment of embedded IPv4 addresses")?;
+        self.shape = built.clone();
         Ok(self)
     }
 }
@@ -212,6 +248,9 @@ pub enum ConfigError {
     Ipv6Prefix(u8),
     /// A memory bound, in bytes, below 1 MiB.
     TableMemory(usize),
+    /// A NAT64 prefix that [RFC 6052, section 2.2](https://www.rfc-editor.org/rfc/rfc6052#section-2.2) does not
+    /// allow: its network and its length.
+    Nat64Prefix(Ipv6Addr, u8),
     /// [`set_config`](crate::Limiter::set_config) was asked to change something that is fixed when a limiter is
     /// built; the text names it.
     FixedAtBuild(&'static str),
@@ -223,6 +262,7 @@ impl fmt::Display for ConfigError {
             Self::Ipv4Prefix(bits) => write!(f, "IPv4 prefix length {bits} is above 32"),
             Self::Ipv6Prefix(bits) => write!(f, "IPv6 prefix length {bits} is above 128"),
             Self::TableMemory(bytes) => write!(f, "table memory of {bytes} bytes is below 1 MiB"),
+            Self::Nat64Prefix(network, bits) => write!(f, "{network}/{bits} is no NAT64 prefix"),
             Self::FixedAtBuild(what) => write!(f, "{what} is fixed when the limiter is built"),
         }
     }

@@ -14,6 +14,7 @@ mod table;
 
 pub use adapters::{Limited, net};
 pub use client::Client;
+pub use client::embedded::{Embedded, EmbeddedPolicy};
 pub use config::{Config, ConfigError, WhenFull};
 pub use limiter::Limiter;
 pub use permit::Permit;

@@ -3,6 +3,7 @@
 #[cfg(all(test, connlimit_loom))]
 mod models;
 
+use crate::client::embedded::{Canonical, EmbeddedPolicy, canonical};
 use crate::client::{Client, Identity};
 use crate::config::{Config, ConfigError, WhenFull};
 use crate::epoch::{Guard, pin};
@@ -67,9 +68,32 @@ struct Hot {
     limit: AtomicU32,
     v4_mask: u32,
     v6_mask: u128,
+    embedded: EmbeddedPolicy,
     v4: Table<u32>,
     v6: Table<u128>,
     named: Table<u128>,
+}
+
+/// A client as its table knows it.
+enum Key {
+    V4(u32),
+    V6(u128),
+    Named(u128),
+}
+
+impl Hot {
+    #[inline]
+    fn key(&self, client: Client) -> Key {
+        let found = match client.identity() {
+            Identity::V4(addr) => Canonical::V4(addr),
+            Identity::V6(addr) => canonical(addr, &self.embedded),
+            Identity::Named(name) => return Key::Named(name),
+        };
+        match found.masked(self.v4_mask, self.v6_mask) {
+            Canonical::V4(addr) => Key::V4(addr.to_bits()),
+            Canonical::V6(addr) | Canonical::Own(addr) => Key::V6(addr.to_bits()),
+        }
+    }
 }
 
 impl Limiter {
@@ -85,6 +109,7 @@ impl Limiter {
             limit: AtomicU32::new(effective_limit(&config)),
             v4_mask: u32::MAX.checked_shl(32 - u32::from(config.ipv4_prefix())).unwrap_or(0),
             v6_mask: u128::MAX.checked_shl(128 - u32::from(config.ipv6_prefix())).unwrap_or(0),
+            embedded: config.embedded().clone(),
             v4: Table::new(v4, all),
             v6: Table::new(v6, all),
             named: Table::new(named, all),
@@ -137,10 +162,10 @@ impl Limiter {
         let hot = &*self.inner.hot;
         // ORDERING: Acquire, with the Release in `set_config`: who sees a limit also sees the configuration it is of.
         let limit = hot.limit.load(Acquire);
-        let held = match client.identity() {
-            Identity::V4(addr) => hot.v4.acquire(u32::from(addr) & hot.v4_mask, limit, enter),
-            Identity::V6(addr) => hot.v6.acquire(u128::from(addr) & hot.v6_mask, limit, enter),
-            Identity::Named(name) => hot.named.acquire(name, limit, enter),
+        let held = match hot.key(client) {
+            Key::V4(addr) => hot.v4.acquire(addr, limit, enter),
+            Key::V6(addr) => hot.v6.acquire(addr, limit, enter),
+            Key::Named(name) => hot.named.acquire(name, limit, enter),
         };
         match held {
             Ok(held) => Ok(Permit::counted(held)),
@@ -167,10 +192,10 @@ impl Limiter {
     #[must_use]
     pub fn num_open(&self, client: impl Into<Client>) -> u32 {
         let (hot, guard) = (&*self.inner.hot, pin());
-        match client.into().identity() {
-            Identity::V4(addr) => hot.v4.open(u32::from(addr) & hot.v4_mask, &guard),
-            Identity::V6(addr) => hot.v6.open(u128::from(addr) & hot.v6_mask, &guard),
-            Identity::Named(name) => hot.named.open(name, &guard),
+        match hot.key(client.into()) {
+            Key::V4(addr) => hot.v4.open(addr, &guard),
+            Key::V6(addr) => hot.v6.open(addr, &guard),
+            Key::Named(name) => hot.named.open(name, &guard),
         }
     }
 
@@ -187,7 +212,7 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::FixedAtBuild`] when `config` sets a prefix length, memory bound or preallocation other than
+    /// [`ConfigError::FixedAtBuild`] when `config` sets a prefix length, embedded addresses, memory bound or preallocation other than
     /// the one the limiter was built with. Nothing has changed then.
     pub fn set_config(&self, config: Config) -> Result<(), ConfigError> {
         let inner = &*self.inner;

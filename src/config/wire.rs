@@ -1,6 +1,7 @@
 //! The serialised form of a configuration. Reading one goes through the same checks as building one.
 
 use super::{Config, ConfigError, WhenFull};
+use crate::EmbeddedPolicy;
 
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -15,6 +16,8 @@ pub(super) struct Wire {
     table_memory: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     preallocation: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded: Option<EmbeddedPolicy>,
 }
 
 impl TryFrom<Wire> for Config {
@@ -34,6 +37,9 @@ impl TryFrom<Wire> for Config {
         if let Some(preallocate) = wire.preallocation {
             config = config.with_preallocation(preallocate);
         }
+        if let Some(policy) = wire.embedded {
+            config = config.with_embedded(policy);
+        }
         Ok(config)
     }
 }
@@ -47,6 +53,7 @@ impl From<Config> for Wire {
             ipv6_prefix: config.shape.ipv6_prefix,
             table_memory: config.shape.table_memory,
             preallocation: config.shape.preallocation,
+            embedded: config.shape.embedded,
         }
     }
 }
