@@ -5,16 +5,22 @@ use crate::EmbeddedPolicy;
 use core::fmt;
 use core::net::Ipv6Addr;
 
+mod policy;
 #[cfg(feature = "serde")]
 mod wire;
+
+pub(crate) use policy::MAX_TIERS;
+use policy::Policy;
+pub use policy::{Family, Tier, UnknownPeer};
 
 /// How many connections a client may have, how clients are told apart, and how much memory the table may take.
 ///
 /// A value of this type is plain data: build it, hand it to [`Limiter::new`](crate::Limiter::new), and later hand
 /// another one to [`Limiter::set_config`](crate::Limiter::set_config) to change the limits of a running server.
 /// The *shape* of the table is fixed when the limiter is built: [prefix lengths](Self::with_ipv6_prefix),
-/// [memory](Self::with_table_memory) and [preallocation](Self::with_preallocation). A later configuration either
-/// leaves them unset or repeats them.
+/// [memory](Self::with_table_memory), [preallocation](Self::with_preallocation), [embedded IPv4
+/// clients](Self::with_embedded), which [tiers](Self::with_tier) there are and whether there is a
+/// [total](Self::with_max_total). A later configuration either leaves them unset or repeats them.
 ///
 /// # Examples
 ///
@@ -36,6 +42,7 @@ mod wire;
 pub struct Config {
     max_per_client: u32,
     when_full: WhenFull,
+    policy: Policy,
     pub(crate) shape: Shape,
 }
 
@@ -220,21 +227,22 @@ impl Config {
             preallocation: Some(self.preallocation()),
             embedded: Some(self.embedded().clone()),
         };
-        self
+        self.with_shadow_aligned()
     }
 
-    /// This configuration for a limiter that was built with `built`.
-    pub(crate) fn adapted_to(mut self, built: &Shape) -> Result<Self, ConfigError> {
+    /// This configuration for a limiter that has `current`.
+    pub(crate) fn adapted_to(mut self, current: &Self) -> Result<Self, ConfigError> {
         fn agree<T: PartialEq + Copy>(new: Option<T>, built: Option<T>, what: &'static str) -> Result<(), ConfigError> {
             if new.is_none() || new == built { Ok(()) } else { Err(ConfigError::FixedAtBuild(what)) }
         }
+        let built = &current.shape;
         agree(self.shape.ipv4_prefix, built.ipv4_prefix, "the IPv4 prefix length")?;
         agree(self.shape.ipv6_prefix, built.ipv6_prefix, "the IPv6 prefix length")?;
         agree(self.shape.table_memory, built.table_memory, "the table memory")?;
         agree(self.shape.preallocation, built.preallocation, "preallocation")?;
         agree(self.shape.embedded.as_ref(), built.embedded.as_ref(), "the treatment of embedded IPv4 addresses")?;
         self.shape = built.clone();
-        Ok(self)
+        self.with_policy_of(current)
     }
 }
 
@@ -251,6 +259,10 @@ pub enum ConfigError {
     /// A NAT64 prefix that [RFC 6052, section 2.2](https://www.rfc-editor.org/rfc/rfc6052#section-2.2) does not
     /// allow: its network and its length.
     Nat64Prefix(Ipv6Addr, u8),
+    /// One tier more than four, or one that is not wider than the tier before.
+    Tier(Tier),
+    /// A soft share above 100 percent.
+    SoftPercent(u8),
     /// [`set_config`](crate::Limiter::set_config) was asked to change something that is fixed when a limiter is
     /// built; the text names it.
     FixedAtBuild(&'static str),
@@ -263,6 +275,11 @@ impl fmt::Display for ConfigError {
             Self::Ipv6Prefix(bits) => write!(f, "IPv6 prefix length {bits} is above 128"),
             Self::TableMemory(bytes) => write!(f, "table memory of {bytes} bytes is below 1 MiB"),
             Self::Nat64Prefix(network, bits) => write!(f, "{network}/{bits} is no NAT64 prefix"),
+            Self::Tier(tier) => {
+                let (v4, v6) = (tier.ipv4_prefix(), tier.ipv6_prefix());
+                write!(f, "tier of /{v4} and /{v6} networks is not wider than the one before, or the fifth")
+            }
+            Self::SoftPercent(percent) => write!(f, "soft share of {percent} percent is above 100"),
             Self::FixedAtBuild(what) => write!(f, "{what} is fixed when the limiter is built"),
         }
     }

@@ -3,21 +3,25 @@
 mod adapters;
 mod client;
 mod config;
+mod counts;
 mod epoch;
 mod hash;
 mod limiter;
 mod permit;
+mod policy;
 mod rejected;
 mod session;
 mod sync;
 mod table;
+mod tally;
 
 pub use adapters::{Limited, net};
 pub use client::Client;
 pub use client::embedded::{Embedded, EmbeddedPolicy};
-pub use config::{Config, ConfigError, WhenFull};
+pub use config::{Config, ConfigError, Family, Tier, UnknownPeer, WhenFull};
 pub use limiter::Limiter;
 pub use permit::Permit;
+pub use policy::{Admission, Zone};
 pub use rejected::Rejected;
 pub use session::Session;
 

@@ -1,19 +1,21 @@
-//! The limiter: a handle on three tables and the configuration in force.
+//! The limiter: a handle on the counts and the configuration in force.
 
 #[cfg(all(test, connlimit_loom))]
 mod models;
 
-use crate::client::embedded::{Canonical, EmbeddedPolicy, canonical};
-use crate::client::{Client, Identity};
+use crate::client::Client;
 use crate::config::{Config, ConfigError, WhenFull};
+use crate::counts::{ClientKey, Counts, no_limit_if_zero};
 use crate::epoch::{Guard, pin};
 use crate::permit::Permit;
 use crate::rejected::Rejected;
 use crate::session::Session;
 use crate::sync::{Acquire, Arc, ArcCell, AtomicU32, Mutex, Release, lock};
-use crate::table::{MAX_COUNT, Refusal, Table};
+use crate::table::Refusal;
+use crate::tally::Tally;
 use core::borrow::Borrow;
 use core::fmt;
+use core::ops::Deref;
 use crossbeam_utils::CachePadded;
 
 /// Limits how many connections each client may have open at once.
@@ -61,40 +63,17 @@ struct Inner {
     config: ArcCell<Config>,
     /// Held by `set_config`, so that `hot.limit` cannot fall behind `config` when two calls race.
     writer: Mutex<()>,
+    tally: Tally,
 }
 
 struct Hot {
-    /// The limit of `config`, for the path that must not pay for reading it.
+    /// The limit of `config`, for the path that must not pay for reading it; or [`BY_POLICY`].
     limit: AtomicU32,
-    v4_mask: u32,
-    v6_mask: u128,
-    embedded: EmbeddedPolicy,
-    v4: Table<u32>,
-    v6: Table<u128>,
-    named: Table<u128>,
+    counts: Counts,
 }
 
-/// A client as its table knows it.
-enum Key {
-    V4(u32),
-    V6(u128),
-    Named(u128),
-}
-
-impl Hot {
-    #[inline]
-    fn key(&self, client: Client) -> Key {
-        let found = match client.identity() {
-            Identity::V4(addr) => Canonical::V4(addr),
-            Identity::V6(addr) => canonical(addr, &self.embedded),
-            Identity::Named(name) => return Key::Named(name),
-        };
-        match found.masked(self.v4_mask, self.v6_mask) {
-            Canonical::V4(addr) => Key::V4(addr.to_bits()),
-            Canonical::V6(addr) | Canonical::Own(addr) => Key::V6(addr.to_bits()),
-        }
-    }
-}
+/// The limit of a configuration that is more than one limit: no limit of the tables is zero.
+const BY_POLICY: u32 = 0;
 
 impl Limiter {
     /// Builds a limiter. Its tables start small, or at full size if the configuration says to
@@ -102,20 +81,15 @@ impl Limiter {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let config = config.resolved();
-        let (bytes, all) = (config.table_memory(), config.preallocation());
-        // Shares of the bound: an IPv6 client takes twice the room of an IPv4 one, names are few.
-        let (v4, v6, named) = (bytes / 2, bytes / 8 * 3, bytes / 8);
-        let hot = Hot {
-            limit: AtomicU32::new(effective_limit(&config)),
-            v4_mask: u32::MAX.checked_shl(32 - u32::from(config.ipv4_prefix())).unwrap_or(0),
-            v6_mask: u128::MAX.checked_shl(128 - u32::from(config.ipv6_prefix())).unwrap_or(0),
-            embedded: config.embedded().clone(),
-            v4: Table::new(v4, all),
-            v6: Table::new(v6, all),
-            named: Table::new(named, all),
-        };
-        let inner = Inner { hot: CachePadded::new(hot), config: ArcCell::new(config), writer: Mutex::new(()) };
-        Self { inner: Arc::new(inner) }
+        let hot = Hot { limit: AtomicU32::new(mirrored_limit(&config)), counts: Counts::new(&config) };
+        Self {
+            inner: Arc::new(Inner {
+                hot: CachePadded::new(hot),
+                config: ArcCell::new(config),
+                writer: Mutex::new(()),
+                tally: Tally::new(),
+            }),
+        }
     }
 
     /// Counts one more connection of `client`, if it may have one more.
@@ -162,21 +136,20 @@ impl Limiter {
         let hot = &*self.inner.hot;
         // ORDERING: Acquire, with the Release in `set_config`: who sees a limit also sees the configuration it is of.
         let limit = hot.limit.load(Acquire);
-        let held = match hot.key(client) {
-            Key::V4(addr) => hot.v4.acquire(addr, limit, enter),
-            Key::V6(addr) => hot.v6.acquire(addr, limit, enter),
-            Key::Named(name) => hot.named.acquire(name, limit, enter),
-        };
-        match held {
-            Ok(held) => Ok(Permit::counted(held)),
+        if limit == BY_POLICY {
+            return self.acquire_by_policy(client, enter().borrow());
+        }
+        let key = hot.counts.key(client);
+        match hot.counts.acquire(key, limit, enter) {
+            Ok((held, _)) => Ok(Permit::counted(held)),
             Err(Refusal::AtLimit) => Err(Rejected::ClientLimit),
-            Err(Refusal::Full) => self.full(),
+            Err(Refusal::Full) => self.full(key),
         }
     }
 
     #[cold]
-    fn full(&self) -> Result<Permit, Rejected> {
-        match self.inner.config.load().when_full() {
+    fn full(&self, key: ClientKey) -> Result<Permit, Rejected> {
+        match self.load_config().when_full_for(key.family()) {
             WhenFull::Refuse => Err(Rejected::TableFull),
             WhenFull::AdmitUntracked => Ok(Permit::untracked()),
         }
@@ -191,12 +164,20 @@ impl Limiter {
     /// Open connections of `client`, as of one moment within the call.
     #[must_use]
     pub fn num_open(&self, client: impl Into<Client>) -> u32 {
-        let (hot, guard) = (&*self.inner.hot, pin());
-        match hot.key(client.into()) {
-            Key::V4(addr) => hot.v4.open(addr, &guard),
-            Key::V6(addr) => hot.v6.open(addr, &guard),
-            Key::Named(name) => hot.named.open(name, &guard),
-        }
+        let counts = self.counts();
+        counts.open(counts.key(client.into()), &pin())
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.inner.hot.counts
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.inner.tally
+    }
+
+    pub(crate) fn load_config(&self) -> impl Deref<Target = Arc<Config>> {
+        self.inner.config.load()
     }
 
     /// The configuration in force, with the shape the limiter was built with.
@@ -212,13 +193,13 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::FixedAtBuild`] when `config` sets a prefix length, embedded addresses, memory bound or preallocation other than
-    /// the one the limiter was built with. Nothing has changed then.
+    /// [`ConfigError::FixedAtBuild`] when `config` sets something that is fixed when a limiter is built (see
+    /// [`Config`]) other than it was. Nothing has changed then.
     pub fn set_config(&self, config: Config) -> Result<(), ConfigError> {
         let inner = &*self.inner;
         let _writer = lock(&inner.writer);
-        let config = config.adapted_to(&inner.config.load().shape)?;
-        let limit = effective_limit(&config);
+        let config = config.adapted_to(&inner.config.load())?;
+        let limit = mirrored_limit(&config);
         inner.config.store(Arc::new(config));
         // ORDERING: Release, with the Acquire in `acquire`.
         inner.hot.limit.store(limit, Release);
@@ -232,10 +213,6 @@ impl fmt::Debug for Limiter {
     }
 }
 
-/// The limit as the tables want it: at least one, and no limit is the most that can be counted.
-const fn effective_limit(config: &Config) -> u32 {
-    match config.max_per_client() {
-        0 => MAX_COUNT,
-        limit => limit,
-    }
+fn mirrored_limit(config: &Config) -> u32 {
+    if config.is_plain() { no_limit_if_zero(config.max_per_client()) } else { BY_POLICY }
 }

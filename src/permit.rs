@@ -1,5 +1,6 @@
 //! Proof of one counted connection.
 
+use crate::config::MAX_TIERS;
 use crate::table::Held;
 
 /// One counted connection of one client; dropping it ends the count.
@@ -32,9 +33,21 @@ use crate::table::Held;
 /// ```
 #[derive(Debug)]
 #[must_use = "the connection stops being counted when its permit is dropped"]
-pub struct Permit {
-    /// `None` counts nothing: admitted untracked, by the policy for a full table.
-    held: Option<Held>,
+pub struct Permit(Charge);
+
+/// What a permit gives back. Two words, in each case.
+#[derive(Debug)]
+enum Charge {
+    /// The client's counter: all there is, unless the configuration has tiers or a total.
+    Client(Held),
+    /// Nothing, if admitted untracked; or the counters of the client (if tracked), its networks and the total.
+    Other(Option<Box<Charges>>),
+}
+
+#[derive(Debug, Default)]
+struct Charges {
+    client: Option<Held>,
+    above: [Option<Held>; MAX_TIERS + 1],
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -43,17 +56,65 @@ const _: () = assert!(size_of::<Permit>() == 16);
 impl Permit {
     #[inline]
     pub(crate) const fn counted(held: Held) -> Self {
-        Self { held: Some(held) }
+        Self(Charge::Client(held))
     }
 
     pub(crate) const fn untracked() -> Self {
-        Self { held: None }
+        Self(Charge::Other(None))
     }
 
-    /// Whether the connection is counted. It is, unless the table was full and the configuration says to
+    /// Takes another counter along.
+    pub(crate) fn add(&mut self, held: Held) {
+        let mut charges = match core::mem::replace(&mut self.0, Charge::Other(None)) {
+            Charge::Client(client) => Box::new(Charges { client: Some(client), ..Charges::default() }),
+            Charge::Other(charges) => charges.unwrap_or_default(),
+        };
+        if let Some(free) = charges.above.iter_mut().find(|place| place.is_none()) {
+            *free = Some(held);
+        }
+        self.0 = Charge::Other(Some(charges));
+    }
+
+    const fn client(&self) -> Option<&Held> {
+        match &self.0 {
+            Charge::Client(held) => Some(held),
+            Charge::Other(Some(charges)) => charges.client.as_ref(),
+            Charge::Other(None) => None,
+        }
+    }
+
+    /// Whether the connection counts for its client. It does, unless the table was full and the configuration says to
     /// [admit untracked](crate::WhenFull::AdmitUntracked) then.
     #[must_use]
     pub const fn is_tracked(&self) -> bool {
-        self.held.is_some()
+        self.client().is_some()
+    }
+
+    /// Connections that this permit's client has open now, this one included, without a look-up. 0 when the connection
+    /// is [not tracked](Self::is_tracked).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::{Config, Limiter};
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let limiter = Limiter::new(Config::new(10));
+    /// let first = limiter.try_acquire(Ipv4Addr::LOCALHOST)?;
+    /// let second = limiter.try_acquire(Ipv4Addr::LOCALHOST)?;
+    /// assert_eq!(first.open(), 2);
+    /// drop(second);
+    /// assert_eq!(first.open(), 1);
+    /// # Ok::<(), connlimit::Rejected>(())
+    /// ```
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.client().map_or(0, Held::open)
+    }
+}
+
+impl From<Option<Held>> for Permit {
+    fn from(held: Option<Held>) -> Self {
+        held.map_or_else(Self::untracked, Self::counted)
     }
 }

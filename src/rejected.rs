@@ -29,6 +29,15 @@ pub enum Rejected {
     /// A client that is not tracked yet arrived while the table was at its
     /// [memory bound](crate::Config::table_memory). Clients that are tracked are not affected.
     TableFull,
+    /// All clients of one of the client's networks together have as many open connections as they may have.
+    /// See [`Config::with_tier`](crate::Config::with_tier).
+    TierLimit,
+    /// All clients together have as many open connections as they may have.
+    TotalLimit,
+    /// A rule denies this client.
+    Denied,
+    /// The server could not tell who the peer is, and refuses such peers.
+    UnknownPeer,
 }
 
 impl fmt::Display for Rejected {
@@ -36,6 +45,10 @@ impl fmt::Display for Rejected {
         f.write_str(match self {
             Self::ClientLimit => "client connection limit reached",
             Self::TableFull => "connection table full",
+            Self::TierLimit => "network connection limit reached",
+            Self::TotalLimit => "server connection limit reached",
+            Self::Denied => "client not allowed",
+            Self::UnknownPeer => "client not known",
         })
     }
 }

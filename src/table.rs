@@ -116,7 +116,8 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Counts one more connection of `key`, if that stays within `limit`, which is at least one.
+    /// Counts one more connection of `key`, if that stays within `limit`, which is at least one; with it, how many
+    /// that makes.
     ///
     /// The hash is computed before `enter` pins: the two take about as long, and so they overlap.
     #[inline(always)]
@@ -125,7 +126,7 @@ impl<K: Key> Table<K> {
         key: K,
         limit: u32,
         enter: impl FnOnce() -> G,
-    ) -> Result<Held, Refusal> {
+    ) -> Result<(Held, u32), Refusal> {
         let hash = self.spread.hash(key);
         let guard = enter();
         let guard = guard.borrow();
@@ -133,7 +134,7 @@ impl<K: Key> Table<K> {
         if let Some(segment) = level.segment(hash, guard) {
             if let Find::Found(counter, seen) = level.bin(&segment, hash).find(key) {
                 match counter.admit(seen, limit) {
-                    Admission::Admitted => return Ok(Held::new(counter, &segment)),
+                    Admission::Admitted(open) => return Ok((Held::new(counter, &segment), open)),
                     Admission::AtLimit => return Err(Refusal::AtLimit),
                     Admission::Dead => {}
                 }
@@ -154,13 +155,13 @@ impl<K: Key> Table<K> {
     /// another thread's progress, or when this thread has itself put a larger level in front.
     #[cold]
     #[inline(never)]
-    fn acquire_slow(&self, key: K, hash: u64, limit: u32, guard: &Guard) -> Result<Held, Refusal> {
+    fn acquire_slow(&self, key: K, hash: u64, limit: u32, guard: &Guard) -> Result<(Held, u32), Refusal> {
         let mut may_grow = !self.fixed;
         'restart: loop {
             let roster = self.roster.load(guard);
             for level in roster.older() {
                 match self.settle(level, key, hash, limit, guard) {
-                    Settled::Held(held) => return Ok(held),
+                    Settled::Held(held, open) => return Ok((held, open)),
                     Settled::AtLimit => return Err(Refusal::AtLimit),
                     Settled::Absent => {}
                     Settled::Changed => continue 'restart,
@@ -175,12 +176,12 @@ impl<K: Key> Table<K> {
                 Insert::Inserted(counter) => {
                     let held = Held::new(counter, &segment);
                     self.tidy(roster, hash, guard);
-                    return Ok(held);
+                    return Ok((held, 1));
                 }
                 Insert::Exists => {
                     if let Find::Found(counter, seen) = bin.find(key) {
                         match counter.admit(seen, limit) {
-                            Admission::Admitted => return Ok(Held::new(counter, &segment)),
+                            Admission::Admitted(open) => return Ok((Held::new(counter, &segment), open)),
                             Admission::AtLimit => return Err(Refusal::AtLimit),
                             Admission::Dead => {}
                         }
@@ -211,7 +212,7 @@ impl<K: Key> Table<K> {
         loop {
             match bin.find(key) {
                 Find::Found(counter, seen) if seen != Count::ZERO => match counter.admit(seen, limit) {
-                    Admission::Admitted => return Settled::Held(Held::new(counter, &segment)),
+                    Admission::Admitted(open) => return Settled::Held(Held::new(counter, &segment), open),
                     Admission::AtLimit => return Settled::AtLimit,
                     Admission::Dead => {}
                 },
@@ -281,7 +282,7 @@ impl<K: Key> Table<K> {
 }
 
 enum Settled {
-    Held(Held),
+    Held(Held, u32),
     AtLimit,
     /// Not alive there, now and for ever.
     Absent,
@@ -293,6 +294,14 @@ impl Held {
     #[inline]
     fn new<K: Key>(counter: &Counter, segment: &SegmentRef<'_, K>) -> Self {
         Self { counter: NonNull::from(counter), home: segment.home() }
+    }
+}
+
+impl Held {
+    /// Connections that the counter counts now.
+    pub(crate) fn open(&self) -> u32 {
+        // SAFETY: as in `drop`.
+        unsafe { self.counter.as_ref() }.peek().open()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Models of the limiter: configuration against admission. How they run is said in `table::models`.
 
 use super::*;
+use crate::Tier;
 use crate::table::model;
 use core::net::Ipv4Addr;
 use loom::thread;
@@ -51,5 +52,56 @@ fn the_last_handle_meets_a_release() {
         let thread = thread::spawn(move || drop((other, permit)));
         drop(limiter);
         thread.join().unwrap();
+    });
+}
+
+/// All or nothing: two clients compete for the last place of the total, each with its own place in hand. One gets it,
+/// the other one gives back what it took, and neither is locked out.
+#[test]
+fn two_clients_meet_at_the_total() {
+    model("two_clients_meet_at_the_total", 3, 1, || {
+        let limiter = Limiter::new(Config::new(1).with_max_total(1));
+        let other = limiter.clone();
+        let neighbour = Ipv4Addr::new(0, 0, 0, 2);
+        let thread = thread::spawn(move || other.try_acquire(neighbour).ok());
+        let mine = limiter.try_acquire(CLIENT).ok();
+        let theirs = thread.join().unwrap();
+        assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
+        assert_eq!(limiter.num_open(CLIENT), u32::from(mine.is_some()));
+        assert_eq!(limiter.num_open(neighbour), u32::from(theirs.is_some()));
+        drop((mine, theirs));
+        drop(limiter.try_acquire(CLIENT).expect("all places are free again"));
+    });
+}
+
+/// The same with a network in between: who fails at the total gives its network's place back as well.
+#[test]
+fn two_clients_of_a_network_meet_at_the_total() {
+    model("two_clients_of_a_network_meet_at_the_total", 2, 1, || {
+        let tier = Tier::new(24, 48, 1).unwrap();
+        let limiter = Limiter::new(Config::new(1).with_tier(tier).unwrap().with_max_total(1));
+        let other = limiter.clone();
+        let thread = thread::spawn(move || other.try_acquire(Ipv4Addr::new(0, 0, 0, 2)).ok());
+        let mine = limiter.try_acquire(Ipv4Addr::new(0, 0, 1, 1)).ok();
+        let theirs = thread.join().unwrap();
+        assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
+        drop((mine, theirs));
+        drop(limiter.try_acquire(Ipv4Addr::new(0, 0, 0, 3)).expect("all places are free again"));
+        drop(limiter.try_acquire(Ipv4Addr::new(0, 0, 1, 3)).expect("all places are free again"));
+    });
+}
+
+/// Lowering the total closes nobody, and what was charged under the old configuration is given back under the new.
+#[test]
+fn set_config_meets_a_charge() {
+    model("set_config_meets_a_charge", 3, 1, || {
+        let limiter = Limiter::new(Config::new(2).with_max_total(2));
+        let other = limiter.clone();
+        let thread = thread::spawn(move || other.set_config(Config::new(0)).unwrap());
+        let permit = limiter.try_acquire(CLIENT).unwrap();
+        thread.join().unwrap();
+        drop(permit);
+        limiter.set_config(Config::new(1).with_max_total(1)).unwrap();
+        drop(limiter.try_acquire(CLIENT).expect("all places are free again"));
     });
 }

@@ -46,7 +46,8 @@ impl Count {
 /// What came of an attempt to admit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    Admitted,
+    /// With so many connections, this one included.
+    Admitted(u32),
     AtLimit,
     /// The word died meanwhile; the client may have a newer one.
     Dead,
@@ -101,7 +102,7 @@ impl Counter {
             // ORDERING: Acquire, with the Release of `release`: who is admitted in place of a connection that
             // ended sees what that connection's thread did. A failure only yields the next value to try: Relaxed.
             match self.0.compare_exchange_weak(seen.0, seen.0 + 1, Acquire, Relaxed) {
-                Ok(_) => return Admission::Admitted,
+                Ok(_) => return Admission::Admitted(seen.open() + 1),
                 Err(now) => seen = Count(now),
             }
         }
@@ -162,7 +163,7 @@ mod tests {
     #[test]
     fn more_than_the_word_can_hold_is_refused() {
         let counter = Counter(AtomicU32::new(MAX_COUNT - 1));
-        assert_eq!(counter.admit(counter.peek(), u32::MAX), Admission::Admitted);
+        assert_eq!(counter.admit(counter.peek(), u32::MAX), Admission::Admitted(MAX_COUNT));
         assert_eq!(counter.peek().open(), MAX_COUNT);
         assert_eq!(counter.admit(counter.peek(), u32::MAX), Admission::AtLimit);
         assert_eq!(counter.peek(), Count(MAX_COUNT), "neither orphaned nor dead");

@@ -1,0 +1,177 @@
+//! The tables of one limiter, and the way from a client to its key in each.
+
+use crate::client::embedded::{Canonical, EmbeddedPolicy, canonical};
+use crate::client::{Client, Identity};
+use crate::config::{Config, Family};
+use crate::epoch::Guard;
+use crate::rejected::Rejected;
+use crate::table::{Held, MAX_COUNT, Refusal, Table};
+use core::borrow::Borrow;
+
+/// One counter per client, in a table per family so that a flood in one cannot crowd the others; and per tier, if
+/// there are any, one counter per network.
+pub(crate) struct Counts {
+    clients: Masks,
+    embedded: EmbeddedPolicy,
+    v4: Table<u32>,
+    v6: Table<u128>,
+    named: Table<u128>,
+    /// In the order of the configuration's tiers.
+    tiers: Box<[(Masks, Table<u128>)]>,
+    /// All connections, under one key.
+    total: Option<Table<u32>>,
+}
+
+/// A client as its table knows it.
+#[derive(Clone, Copy)]
+pub(crate) enum ClientKey {
+    V4(u32),
+    V6(u128),
+    Named(u128),
+}
+
+impl ClientKey {
+    pub(crate) const fn family(self) -> Family {
+        match self {
+            Self::V4(_) => Family::Ipv4,
+            Self::V6(_) => Family::Ipv6,
+            Self::Named(_) => Family::Named,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Masks {
+    v4: u32,
+    v6: u128,
+}
+
+impl Masks {
+    fn new(ipv4_prefix: u8, ipv6_prefix: u8) -> Self {
+        Self {
+            v4: u32::MAX.checked_shl(32 - u32::from(ipv4_prefix)).unwrap_or(0),
+            v6: u128::MAX.checked_shl(128 - u32::from(ipv6_prefix)).unwrap_or(0),
+        }
+    }
+}
+
+impl Counts {
+    /// Tables for a configuration whose shape is resolved.
+    pub(crate) fn new(config: &Config) -> Self {
+        let (bytes, all) = (config.table_memory(), config.preallocation());
+        // Tiers take half. Of the rest: an IPv6 client takes twice the room of an IPv4 one, names are few.
+        let shared = config.tiers().len() + usize::from(config.max_total().is_some());
+        let (bytes, tier) = if shared == 0 { (bytes, 0) } else { (bytes / 2, bytes / 2 / shared) };
+        Self {
+            clients: Masks::new(config.ipv4_prefix(), config.ipv6_prefix()),
+            embedded: config.embedded().clone(),
+            v4: Table::new(bytes / 2, all),
+            v6: Table::new(bytes / 8 * 3, all),
+            named: Table::new(bytes / 8, all),
+            tiers: (config.tiers().iter())
+                .map(|t| (Masks::new(t.ipv4_prefix(), t.ipv6_prefix()), Table::new(tier, all)))
+                .collect(),
+            total: config.max_total().map(|_| Table::new(0, false)),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn key(&self, client: Client) -> ClientKey {
+        let found = match client.identity() {
+            Identity::V4(addr) => return ClientKey::V4(addr.to_bits() & self.clients.v4),
+            Identity::V6(addr) => canonical(addr, &self.embedded),
+            Identity::Named(name) => return ClientKey::Named(name),
+        };
+        match found.masked(self.clients.v4, self.clients.v6) {
+            Canonical::V4(addr) => ClientKey::V4(addr.to_bits()),
+            Canonical::V6(addr) | Canonical::Own(addr) => ClientKey::V6(addr.to_bits()),
+        }
+    }
+
+    /// Counts one more connection of a client; with it, how many that makes.
+    #[inline(always)]
+    pub(crate) fn acquire<G: Borrow<Guard>>(
+        &self,
+        key: ClientKey,
+        limit: u32,
+        enter: impl FnOnce() -> G,
+    ) -> Result<(Held, u32), Refusal> {
+        match key {
+            ClientKey::V4(addr) => self.v4.acquire(addr, limit, enter),
+            ClientKey::V6(addr) => self.v6.acquire(addr, limit, enter),
+            ClientKey::Named(name) => self.named.acquire(name, limit, enter),
+        }
+    }
+
+    pub(crate) fn open(&self, key: ClientKey, guard: &Guard) -> u32 {
+        match key {
+            ClientKey::V4(addr) => self.v4.open(addr, guard),
+            ClientKey::V6(addr) => self.v6.open(addr, guard),
+            ClientKey::Named(name) => self.named.open(name, guard),
+        }
+    }
+
+    /// The counters above the client's own: its network in each tier, narrow before wide; in the end, the total.
+    pub(crate) fn above(&self, client: Client) -> impl Iterator<Item = Above<'_>> {
+        let found = match client.identity() {
+            Identity::V4(addr) => Some(Canonical::V4(addr)),
+            Identity::V6(addr) => Some(canonical(addr, &self.embedded)),
+            // A name is in no network.
+            Identity::Named(_) => None,
+        };
+        let tiers = self.tiers.iter().enumerate().filter_map(move |(tier, (masks, table))| {
+            let key = match found?.masked(masks.v4, masks.v6) {
+                // Mapped IPv6 addresses are IPv4 clients, so these meet no network of IPv6.
+                Canonical::V4(addr) => addr.to_ipv6_mapped(),
+                Canonical::V6(addr) | Canonical::Own(addr) => addr,
+            };
+            Some(Above::Tier { tier, table, key: key.to_bits() })
+        });
+        tiers.chain(self.total.iter().map(|table| Above::Total { table }))
+    }
+}
+
+/// A counter that several clients share.
+pub(crate) enum Above<'a> {
+    Tier { tier: usize, table: &'a Table<u128>, key: u128 },
+    Total { table: &'a Table<u32> },
+}
+
+impl Above<'_> {
+    /// What `config` allows here.
+    pub(crate) fn limit(&self, config: &Config) -> u32 {
+        no_limit_if_zero(match self {
+            Self::Tier { tier, .. } => config.tiers().get(*tier).map_or(0, |tier| tier.limit()),
+            Self::Total { .. } => config.max_total().unwrap_or(0),
+        })
+    }
+
+    pub(crate) const fn rejection(&self) -> Rejected {
+        match self {
+            Self::Tier { .. } => Rejected::TierLimit,
+            Self::Total { .. } => Rejected::TotalLimit,
+        }
+    }
+
+    pub(crate) fn acquire(&self, limit: u32, guard: &Guard) -> Result<(Held, u32), Refusal> {
+        match self {
+            Self::Tier { table, key, .. } => table.acquire(*key, limit, || guard),
+            Self::Total { table } => table.acquire(TOTAL, limit, || guard),
+        }
+    }
+
+    pub(crate) fn open(&self, guard: &Guard) -> u32 {
+        match self {
+            Self::Tier { table, key, .. } => table.open(*key, guard),
+            Self::Total { table } => table.open(TOTAL, guard),
+        }
+    }
+}
+
+/// The one key of the table that counts all connections.
+const TOTAL: u32 = 0;
+
+/// A limit as the tables want it: at least one, and no limit is the most that can be counted.
+pub(crate) const fn no_limit_if_zero(limit: u32) -> u32 {
+    if limit == 0 { MAX_COUNT } else { limit }
+}
