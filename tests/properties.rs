@@ -1,0 +1,168 @@
+//! What holds for every run, every pair of addresses and every configuration.
+
+mod oracle;
+
+use connlimit::{Client, Config, ConfigError, Limiter, WhenFull};
+use core::net::Ipv6Addr;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 256,
+        // A case worth keeping goes to `fuzz/corpus`, where every tool finds it.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// A set-up and operations, as bytes; the oracle reads them four at a time.
+fn runs(operations: usize) -> impl Strategy<Value = Vec<[u8; 4]>> {
+    vec(any::<[u8; 4]>(), 1..operations)
+}
+
+fn any_when_full() -> impl Strategy<Value = WhenFull> {
+    prop_oneof![Just(WhenFull::Refuse), Just(WhenFull::AdmitUntracked)]
+}
+
+prop_compose! {
+    fn any_config()(
+        limit: u32,
+        when_full in any_when_full(),
+        v4 in proptest::option::of(0..=32u8),
+        v6 in proptest::option::of(0..=128u8),
+        memory in proptest::option::of((1usize << 20)..=usize::MAX),
+        preallocation: Option<bool>,
+    ) -> Config {
+        let mut config = Config::new(limit).with_when_full(when_full);
+        if let Some(bits) = v4 {
+            config = config.with_ipv4_prefix(bits).unwrap();
+        }
+        if let Some(bits) = v6 {
+            config = config.with_ipv6_prefix(bits).unwrap();
+        }
+        if let Some(bytes) = memory {
+            config = config.with_table_memory(bytes).unwrap();
+        }
+        if let Some(preallocate) = preallocation {
+            config = config.with_preallocation(preallocate);
+        }
+        config
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_limiter_agrees_with_a_plain_map(run in runs(300)) {
+        oracle::check_operations(run.as_flattened());
+    }
+
+    #[test]
+    fn a_limiter_agrees_with_a_plain_map_in_long_quiet_runs(
+        setup: [u8; 4],
+        run in vec((0..18u8, 0..64u8, any::<u8>()).prop_map(|(code, a, b)| [code, a, b, 0]), 1..1500),
+    ) {
+        oracle::check_operations(&[&setup, run.as_flattened()].concat());
+    }
+
+    #[test]
+    fn a_limiter_agrees_with_a_plain_map_while_crowds_come_and_go(
+        setup: [u8; 4],
+        run in vec((prop_oneof![Just(22u8), Just(23), 0..19u8], any::<[u8; 2]>(), 8..12u8)
+            .prop_map(|(code, [a, b], size)| [code, a, if code == 22 { size } else { b }, 0]), 1..24),
+    ) {
+        oracle::check_operations(&[&setup, run.as_flattened()].concat());
+    }
+
+    #[test]
+    fn two_addresses_share_a_count_exactly_when_the_rule_says_so(pair: [u8; 32], knobs: [u8; 4]) {
+        oracle::keys::check(&[knobs.as_slice(), &pair].concat());
+    }
+
+    #[test]
+    fn neighbouring_addresses_are_told_apart_at_the_end_of_the_prefix(
+        addr: Ipv6Addr,
+        prefix in 1..=128u8,
+    ) {
+        let last_bit_of_prefix = 1u128 << (128 - prefix);
+        let outside = Ipv6Addr::from_bits(addr.to_bits() ^ last_bit_of_prefix);
+        oracle::keys::check_pair(addr.into(), outside.into(), 32, prefix);
+        if prefix < 128 {
+            let inside = Ipv6Addr::from_bits(addr.to_bits() ^ last_bit_of_prefix >> 1);
+            oracle::keys::check_pair(addr.into(), inside.into(), 32, prefix);
+        }
+    }
+
+    #[test]
+    fn a_builder_takes_what_is_in_range_and_names_what_is_not(
+        limit: u32, v4: u8, v6: u8, memory in prop_oneof![any::<usize>(), (1usize << 20) - 2..(1 << 20) + 2],
+    ) {
+        let config = Config::new(limit);
+        match config.clone().with_ipv4_prefix(v4) {
+            Ok(config) => prop_assert!(v4 <= 32 && config.ipv4_prefix() == v4),
+            Err(error) => prop_assert!(v4 > 32 && error == ConfigError::Ipv4Prefix(v4)),
+        }
+        match config.clone().with_ipv6_prefix(v6) {
+            Ok(config) => prop_assert!(v6 <= 128 && config.ipv6_prefix() == v6),
+            Err(error) => prop_assert!(v6 > 128 && error == ConfigError::Ipv6Prefix(v6)),
+        }
+        match config.with_table_memory(memory) {
+            Ok(config) => prop_assert!(memory >= 1 << 20 && config.table_memory() == memory),
+            Err(error) => prop_assert!(memory < 1 << 20 && error == ConfigError::TableMemory(memory)),
+        }
+    }
+
+    #[test]
+    fn names_share_a_count_exactly_when_they_are_equal(first: Vec<u8>, second: Vec<u8>) {
+        let limiter = Limiter::new(Config::new(1));
+        let _held = limiter.try_acquire(Client::named(&first)).unwrap();
+        let open = limiter.num_open(Client::named(&second));
+        prop_assert_eq!(open, u32::from(first == second));
+        prop_assert_eq!(limiter.num_open(Client::named(&first)), 1);
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_configuration_survives_being_written_and_read(config in any_config()) {
+        let text = serde_json::to_string(&config).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_written_configuration_is_checked_as_a_built_one(field in 0..3usize, value: u64) {
+        let (name, built) = match field {
+            0 => ("ipv4_prefix", u8::try_from(value).ok().and_then(|bits| Config::new(0).with_ipv4_prefix(bits).ok())),
+            1 => ("ipv6_prefix", u8::try_from(value).ok().and_then(|bits| Config::new(0).with_ipv6_prefix(bits).ok())),
+            _ => ("table_memory", usize::try_from(value).ok().and_then(|bytes| Config::new(0).with_table_memory(bytes).ok())),
+        };
+        let read = serde_json::from_str::<Config>(&format!("{{\"{name}\":{value}}}"));
+        prop_assert_eq!(read.ok(), built);
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn no_text_is_read_as_a_broken_configuration(text in r#"\{("(max_per_client|ipv4_prefix|ipv6_prefix|table_memory|preallocation|when_full)":(-?[0-9]{1,20}|null|true|"refuse"|"admit-untracked"),?){0,6}\}?"#) {
+        oracle::config_text::check(text.as_bytes());
+    }
+}
+
+#[test]
+fn the_default_configuration_has_no_limit_and_counts_every_address_for_itself() {
+    let config = Config::default();
+    assert_eq!(config.max_per_client(), 0);
+    assert_eq!((config.ipv4_prefix(), config.ipv6_prefix()), (32, 128));
+    assert_eq!(config.table_memory(), 256 << 20);
+    assert!(!config.preallocation());
+    assert_eq!(config.when_full(), WhenFull::Refuse);
+    assert_eq!(config, Config::new(0));
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn an_unknown_field_is_an_error_that_names_it() {
+    let error = serde_json::from_str::<Config>(r#"{"max_per_cleint":3}"#).unwrap_err();
+    assert!(error.to_string().contains("max_per_cleint"), "{error}");
+}
