@@ -115,6 +115,21 @@ proptest! {
     }
 
     #[test]
+    fn a_limiter_shows_the_configuration_it_was_given(config in any_config()) {
+        // Preallocating takes the memory at once, and the bound here may be all there is.
+        let config = config.with_preallocation(false);
+        let limiter = Limiter::new(config.clone());
+        let shown = limiter.config();
+        prop_assert_eq!(shown.max_per_client(), config.max_per_client());
+        prop_assert_eq!(shown.ipv4_prefix(), config.ipv4_prefix());
+        prop_assert_eq!(shown.ipv6_prefix(), config.ipv6_prefix());
+        prop_assert_eq!(shown.table_memory(), config.table_memory());
+        prop_assert_eq!(shown.when_full(), config.when_full());
+        prop_assert_eq!(limiter.set_config(config), Ok(()));
+        prop_assert_eq!(limiter.config(), shown);
+    }
+
+    #[test]
     fn names_share_a_count_exactly_when_they_are_equal(first: Vec<u8>, second: Vec<u8>) {
         let limiter = Limiter::new(Config::new(1));
         let _held = limiter.try_acquire(Client::named(&first)).unwrap();
