@@ -18,8 +18,8 @@ pub(crate) enum Operation {
     Acquire(Peer),
     /// Drops the permit at this place, counted round.
     Release(u16),
-    /// Forgets it: a leak that stays counted.
-    Forget(u16),
+    /// Puts it where no later operation releases it: it stays counted to the end of the run.
+    Park(u16),
     SetLimit(u32, WhenFull),
     /// Asks for a part of what is fixed when a limiter is built.
     SetShape(Part),
@@ -82,12 +82,12 @@ impl Operation {
             0..8 => Self::Acquire(Peer::from_small_pool(a)),
             8..11 => Self::Acquire(Peer::from_crowd(a, u16::from(b))),
             11..18 => Self::Release(place),
-            18 => Self::Forget(place),
+            18 => Self::Park(place),
             19 | 20 => Self::SetLimit(limit(a), when_full(b)),
             21 => Self::SetShape(part(a, b)),
             22 => Self::Crowd {
                 crowd: a,
-                newcomers: 1 << (b % 12),
+                newcomers: 1 << (b % 11),
             },
             23 => Self::Leave(place),
             24..27 => Self::Session(
