@@ -70,7 +70,7 @@ proptest! {
     #[test]
     fn a_limiter_agrees_with_a_plain_map_while_crowds_come_and_go(
         setup: [u8; 4],
-        run in vec((prop_oneof![Just(22u8), Just(23), 0..19u8], any::<[u8; 2]>(), 8..11u8)
+        run in vec((prop_oneof![Just(22u8), Just(23), 0..19u8], any::<[u8; 2]>(), 7..10u8)
             .prop_map(|(code, [a, b], size)| [code, a, if code == 22 { size } else { b }, 0]), 1..24),
     ) {
         oracle::check_operations(&[&setup, run.as_flattened()].concat());

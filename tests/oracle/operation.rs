@@ -87,7 +87,7 @@ impl Operation {
             21 => Self::SetShape(part(a, b)),
             22 => Self::Crowd {
                 crowd: a,
-                newcomers: 1 << (b % 11),
+                newcomers: 1 << (b % 10),
             },
             23 => Self::Leave(place),
             24..27 => Self::Session(

@@ -6,7 +6,7 @@ use connlimit::{Config, ConfigError, Limiter, Permit, Rejected, WhenFull};
 use std::collections::HashMap;
 
 /// More newcomers than this do not come in one run: it has to be quick enough to be repeated by the million.
-const MOST_NEWCOMERS: u16 = 2500;
+const MOST_NEWCOMERS: u16 = 1000;
 
 pub(crate) struct World {
     setup: Setup,
