@@ -1,7 +1,7 @@
 //! Too many admitted, or too few.
 
 use super::{CLIENT, rush};
-use connlimit::{Client, Config, Limiter, Rejected};
+use connlimit::{Client, Config, Limiter, Rejected, WhenFull};
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use core::time::Duration;
@@ -187,4 +187,27 @@ fn an_open_session_stops_nobody_else() {
         .expect("another thread works while a session is open");
     thread.join().unwrap();
     drop((mine, session.try_acquire(CLIENT)));
+}
+
+/// A cache of counts drops the entry that was not used for longest, and its connections are counted from nought.
+#[test]
+fn an_entry_with_live_connections_is_never_evicted() {
+    for when_full in [WhenFull::Refuse, WhenFull::AdmitUntracked] {
+        let config = Config::new(1).with_when_full(when_full);
+        let limiter = Limiter::new(config.with_table_memory(1 << 20).unwrap());
+        let _held = limiter.try_acquire(CLIENT).unwrap();
+        let crowd: Vec<_> = (0..60_000)
+            .filter_map(|number| {
+                limiter
+                    .try_acquire(Ipv4Addr::from_bits(0x0a00_0000 + number))
+                    .ok()
+            })
+            .collect();
+        assert!(!crowd.is_empty());
+        assert_eq!(limiter.num_open(CLIENT), 1);
+        assert_eq!(
+            limiter.try_acquire(CLIENT).unwrap_err(),
+            Rejected::ClientLimit
+        );
+    }
 }

@@ -5,6 +5,7 @@
 
 mod exactness;
 mod identity;
+#[cfg(target_os = "linux")]
 mod memory;
 mod release;
 
