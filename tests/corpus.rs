@@ -1,4 +1,5 @@
 //! Every input that fuzzing was started from or has found, without a fuzzer: these runs belong to every build.
+#![cfg(not(connlimit_loom))]
 
 mod oracle;
 
@@ -22,17 +23,20 @@ fn replay(target: &str, check: fn(&[u8])) {
     assert!(seeds >= 10, "only {seeds} seeds in {}", folder.display());
 }
 
+#[cfg_attr(miri, ignore = "reads files")]
 #[test]
 fn the_corpus_of_operations_passes() {
     replay("operations", oracle::check_operations);
 }
 
+#[cfg_attr(miri, ignore = "reads files")]
 #[test]
 fn the_corpus_of_keys_passes() {
     replay("keys", oracle::keys::check);
 }
 
 #[cfg(feature = "serde")]
+#[cfg_attr(miri, ignore = "reads files")]
 #[test]
 fn the_corpus_of_configurations_passes() {
     replay("config", oracle::config_text::check);

@@ -1,4 +1,5 @@
 //! What the public types may be used for, as a table: changing a row is a change of the interface.
+#![cfg(not(connlimit_loom))]
 
 use connlimit::{Client, Config, ConfigError, Limiter, Permit, Rejected, Session, WhenFull};
 use core::panic::{RefUnwindSafe, UnwindSafe};

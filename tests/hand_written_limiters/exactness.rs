@@ -1,6 +1,6 @@
 //! Too many admitted, or too few.
 
-use super::{CLIENT, rush};
+use super::{CLIENT, ROUNDS, rush};
 use connlimit::{Client, Config, Limiter, Rejected, WhenFull};
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -11,7 +11,7 @@ use std::thread;
 /// Asking "is there room" and "count me" are two calls: others slip in between.
 #[test]
 fn a_check_and_its_count_are_one_step() {
-    for round in 0..300 {
+    for round in 0..ROUNDS {
         let limiter = Limiter::new(Config::new(3));
         let admitted = rush(|| {
             (0..4)
@@ -26,7 +26,7 @@ fn a_check_and_its_count_are_one_step() {
 /// of no bits, and as exact as any other.
 #[test]
 fn a_count_of_everybody_is_exact_too() {
-    for round in 0..300 {
+    for round in 0..ROUNDS {
         let config = Config::new(5).with_ipv4_prefix(0).unwrap();
         let limiter = Limiter::new(config);
         let next = AtomicU32::new(0);
@@ -43,7 +43,7 @@ fn a_count_of_everybody_is_exact_too() {
 /// Load, compare and add as three atomic operations: each is atomic, and together they are not.
 #[test]
 fn a_batch_is_as_exact_as_a_single_admission() {
-    for round in 0..300 {
+    for round in 0..ROUNDS {
         let limiter = Limiter::new(Config::new(3));
         let admitted = rush(|| {
             let mut session = limiter.session();
@@ -60,7 +60,7 @@ fn a_batch_is_as_exact_as_a_single_admission() {
 #[test]
 fn of_many_first_connections_one_gets_in() {
     let limiter = Limiter::new(Config::new(1));
-    for round in 0..300 {
+    for round in 0..ROUNDS {
         let newcomer = Client::from(Ipv4Addr::from_bits(0x0a00_0000 + round));
         let admitted = rush(|| limiter.try_acquire(newcomer).into_iter().collect());
         assert_eq!(admitted, 1, "round {round}");
@@ -71,7 +71,7 @@ fn of_many_first_connections_one_gets_in() {
 /// Greater, or greater and equal; the value before the addition, or after it: one too many or one too few.
 #[test]
 fn limit_n_admits_exactly_n() {
-    for limit in (1..=40).chain([255, 256, 257, 65_535, 65_536]) {
+    for limit in (1..=40).chain([255, 256, 257, ROUNDS * 200]) {
         let limiter = Limiter::new(Config::new(limit));
         let mut held: Vec<_> = (0..limit)
             .map(|_| limiter.try_acquire(CLIENT).unwrap())
@@ -99,7 +99,7 @@ fn a_refusal_changes_no_count() {
         limiter.try_acquire(CLIENT).unwrap(),
         limiter.try_acquire(CLIENT).unwrap(),
     ];
-    for _ in 0..10_000 {
+    for _ in 0..ROUNDS * 30 {
         assert_eq!(
             limiter.try_acquire(CLIENT).unwrap_err(),
             Rejected::ClientLimit
@@ -148,7 +148,7 @@ fn a_connection_that_begins_as_the_last_one_ends_is_counted() {
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                for turn in 0..20_000 {
+                for turn in 0..ROUNDS * 60 {
                     let permit = limiter.try_acquire(CLIENT).expect("two slots, two threads");
                     let open = limiter.num_open(CLIENT);
                     assert!((1..=2).contains(&open), "{open} open in turn {turn}");
@@ -171,7 +171,7 @@ fn an_open_session_stops_nobody_else() {
     // Not joined when it is stuck: the test has to end and say so.
     let thread = thread::spawn(move || {
         let permit = other.try_acquire(CLIENT).unwrap();
-        let crowd: Vec<_> = (0..5000)
+        let crowd: Vec<_> = (0..ROUNDS * 20)
             .map(|number| {
                 other
                     .try_acquire(Ipv4Addr::from_bits(0x0a00_0000 + number))
@@ -196,7 +196,7 @@ fn an_entry_with_live_connections_is_never_evicted() {
         let config = Config::new(1).with_when_full(when_full);
         let limiter = Limiter::new(config.with_table_memory(1 << 20).unwrap());
         let _held = limiter.try_acquire(CLIENT).unwrap();
-        let crowd: Vec<_> = (0..60_000)
+        let crowd: Vec<_> = (0..ROUNDS * 200)
             .filter_map(|number| {
                 limiter
                     .try_acquire(Ipv4Addr::from_bits(0x0a00_0000 + number))

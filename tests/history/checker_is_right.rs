@@ -120,7 +120,7 @@ fn explained_by_some_order(events: &mut Vec<Event>, chosen: &mut Vec<Event>) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 20 } else { 1500 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_checker_agrees_with_trying_every_order(history in any_history()) {

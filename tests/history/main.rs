@@ -3,6 +3,7 @@
 //! A run is right when there is one order of its operations, true to real time, in which each gives the answer
 //! that a plain counter would have given (linearizability, Herlihy and Wing 1990). Clients share nothing, so each
 //! client's part is explained for itself (locality, ibid.), and that is what keeps the search small.
+#![cfg(not(connlimit_loom))]
 
 mod checker;
 mod checker_is_right;
@@ -17,7 +18,7 @@ use recorder::{History, Subject, record};
 use std::thread;
 
 /// Runs of each test; each is short, so that its threads meet at the start as well as in the middle.
-const RUNS: u64 = 60;
+const RUNS: u64 = if cfg!(miri) { 4 } else { 60 };
 
 impl Subject for Limiter {
     type Held = Permit;

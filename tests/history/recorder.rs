@@ -8,7 +8,7 @@ use std::thread;
 
 const THREADS: usize = 3;
 pub(crate) const CLIENTS: u32 = 2;
-const OPERATIONS: usize = 250;
+const OPERATIONS: usize = if cfg!(miri) { 40 } else { 250 };
 
 /// What can be recorded: a limiter, or something that pretends to be one.
 pub(crate) trait Subject: Sync {

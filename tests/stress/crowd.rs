@@ -1,14 +1,14 @@
 //! Crowds make the table grow and shrink; the clients that were there before must not notice.
 
 use super::ledger::{Booked, Ledger};
-use super::{THREADS, bounds, operations, random, share};
+use super::{THREADS, bounds, operations, random, rounds, share};
 use connlimit::{Client, Config, Limiter, Permit};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 
 /// Newcomers of one wave: far more than a new table has room for.
-const WAVE: u32 = 20_000;
+const WAVE: u32 = if cfg!(miri) { 200 } else { 20_000 };
 
 /// Waves of newcomers until `over`, each gone before the next; every newcomer is counted once, and then not at all.
 fn waves(limiter: &Limiter, over: &AtomicBool, newcomer: fn(u32, u32) -> Client) {
@@ -131,7 +131,7 @@ fn sessions_stay_exact_while_the_table_grows_under_them() {
                     let (limiter, ledger) = (&limiter, &ledger);
                     scope.spawn(move || {
                         let mut random = random(thread);
-                        for _ in 0..operations() / 64 {
+                        for _ in 0..rounds(64) {
                             let mut held = Vec::new();
                             {
                                 let mut session = limiter.session();

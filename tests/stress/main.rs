@@ -2,6 +2,7 @@
 //!
 //! `CONNLIMIT_STRESS_OPS` sets how many operations each test of this binary makes; the default suits two cores
 //! and a few seconds in all. `cargo test --release --test stress -- --ignored` runs the long soak.
+#![cfg(not(connlimit_loom))]
 
 mod bounds;
 mod crowd;
@@ -19,7 +20,7 @@ const THREADS: u32 = 4;
 
 /// Operations that one test makes, over all of its threads.
 fn operations() -> u64 {
-    std::env::var("CONNLIMIT_STRESS_OPS").map_or(400_000, |text| {
+    std::env::var("CONNLIMIT_STRESS_OPS").map_or(if cfg!(miri) { 2000 } else { 400_000 }, |text| {
         text.parse()
             .expect("CONNLIMIT_STRESS_OPS is a number of operations")
     })
@@ -28,6 +29,11 @@ fn operations() -> u64 {
 /// Operations that one thread makes.
 fn share() -> u32 {
     u32::try_from(operations() / u64::from(THREADS)).unwrap_or(u32::MAX)
+}
+
+/// Rounds of a test in which one round costs as much as `cost` operations.
+fn rounds(cost: u64) -> u64 {
+    (operations() / cost).max(2)
 }
 
 /// A generator for one thread of one test, the same in every run.

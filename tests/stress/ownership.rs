@@ -2,7 +2,7 @@
 
 #![expect(clippy::mem_forget, reason = "leaks are among what is tried here")]
 
-use super::{THREADS, operations, steady};
+use super::{THREADS, rounds, steady};
 use connlimit::{Client, Config, Limiter, Permit};
 use core::cell::RefCell;
 use core::net::Ipv4Addr;
@@ -41,7 +41,7 @@ thread_local! {
 #[test]
 fn a_thread_that_ends_gives_back_what_its_locals_hold() {
     let limiter = Limiter::new(Config::default());
-    for round in 0..operations() / 4000 {
+    for round in 0..rounds(4000) {
         thread::scope(|scope| {
             for thread in 0..THREADS {
                 let limiter = &limiter;
@@ -85,7 +85,7 @@ fn a_panic_gives_back_what_its_stack_holds() {
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                for _ in 0..operations() / 200 {
+                for _ in 0..rounds(200) {
                     let outcome = panic::catch_unwind(|| {
                         let _permit = limiter.try_acquire(steady(0)).expect("two for each thread");
                         let mut session = limiter.session();
@@ -133,7 +133,7 @@ fn a_forgotten_permit_is_counted_for_ever_and_no_other_is() {
         for thread in 0..THREADS {
             let limiter = &limiter;
             scope.spawn(move || {
-                for number in 0..operations() / 20 {
+                for number in 0..rounds(20).max(each) {
                     let mine = limiter.try_acquire(steady(thread)).unwrap();
                     let shared = limiter.try_acquire(steady(THREADS)).unwrap();
                     if number < each {

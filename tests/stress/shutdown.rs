@@ -1,6 +1,6 @@
 //! Permits outlive their limiter, whichever of the two goes first and wherever.
 
-use super::{THREADS, operations, steady};
+use super::{THREADS, rounds, steady};
 use connlimit::{Client, Config, Limiter, Permit};
 use std::sync::{Barrier, mpsc};
 use std::thread;
@@ -37,7 +37,7 @@ fn permits_are_released_after_their_limiter_is_gone() {
 
 #[test]
 fn the_last_handle_may_go_while_permits_are_being_released() {
-    for _ in 0..operations() / 600 {
+    for _ in 0..rounds(600) {
         let limiter = Limiter::new(Config::new(0));
         let start = Barrier::new(THREADS as usize);
         thread::scope(|scope| {
@@ -61,7 +61,7 @@ fn the_last_handle_may_go_while_permits_are_being_released() {
 /// Handles, permits and the last acquires all end at once, on every thread.
 #[test]
 fn handles_go_on_every_thread_at_once() {
-    for round in 0..operations() / 600 {
+    for round in 0..rounds(600) {
         let limiter = Limiter::new(Config::new(2));
         let witness = Limiter::new(Config::new(1));
         let start = Barrier::new(THREADS as usize);
@@ -96,7 +96,7 @@ fn handles_go_on_every_thread_at_once() {
 #[test]
 fn a_new_limiter_knows_nothing_of_the_permits_of_an_old_one() {
     let mut old: Vec<Permit> = Vec::new();
-    for _ in 0..operations() / 1000 {
+    for _ in 0..rounds(1000) {
         let limiter = Limiter::new(Config::new(2));
         assert_eq!(limiter.num_open(steady(0)), 0);
         let first = limiter
