@@ -14,7 +14,7 @@ pub(crate) fn check(data: &[u8]) {
     let (first, second) = addresses.split_at(16);
     let first = address(form, first.try_into().expect("16 bytes"));
     let second = if form & 4 == 0 {
-        address(form >> 1, second.try_into().expect("16 bytes"))
+        address(form >> 4, second.try_into().expect("16 bytes"))
     } else {
         neighbour(first, flips, form & 8 != 0)
     };

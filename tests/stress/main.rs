@@ -72,7 +72,7 @@ impl Turn {
 
 /// Waits for what other threads are about to do, and fails with `message` when it takes absurdly long.
 fn until(mut reached: impl FnMut() -> bool, message: impl Fn() -> String) {
-    for patience in 0..60_000 {
+    for patience in 0..40_000 {
         if reached() {
             return;
         }
