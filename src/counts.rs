@@ -2,7 +2,7 @@
 
 use crate::client::embedded::{Canonical, EmbeddedPolicy, canonical};
 use crate::client::{Client, Identity};
-use crate::config::{Config, Family};
+use crate::config::{Config, Family, Tier};
 use crate::epoch::Guard;
 use crate::rejected::Rejected;
 use crate::table::{Held, MAX_COUNT, Refusal, Table};
@@ -61,7 +61,8 @@ impl Counts {
         let (bytes, all) = (config.table_memory(), config.preallocation());
         // Tiers take half. Of the rest: an IPv6 client takes twice the room of an IPv4 one, names are few.
         let shared = config.tiers().len() + usize::from(config.max_total().is_some());
-        let (bytes, tier) = if shared == 0 { (bytes, 0) } else { (bytes / 2, bytes / 2 / shared) };
+        let tier = (bytes / 2).checked_div(shared).unwrap_or(0);
+        let bytes = bytes - tier * shared;
         Self {
             clients: Masks::new(config.ipv4_prefix(), config.ipv6_prefix()),
             embedded: config.embedded().clone(),
@@ -141,7 +142,7 @@ impl Above<'_> {
     /// What `config` allows here.
     pub(crate) fn limit(&self, config: &Config) -> u32 {
         no_limit_if_zero(match self {
-            Self::Tier { tier, .. } => config.tiers().get(*tier).map_or(0, |tier| tier.limit()),
+            Self::Tier { tier, .. } => config.tiers().get(*tier).map_or(0, Tier::limit),
             Self::Total { .. } => config.max_total().unwrap_or(0),
         })
     }

@@ -67,7 +67,7 @@ impl Tier {
         self.limit
     }
 
-    pub(super) const fn prefixes(&self) -> (u8, u8) {
+    const fn prefixes(self) -> (u8, u8) {
         (self.ipv4_prefix, self.ipv6_prefix)
     }
 }

@@ -1,0 +1,32 @@
+//! What a run is judged against: a plain map, and the rules written a second time.
+//!
+//! The property tests, the fuzz targets and the replay of the fuzz corpus all come here with bytes, so a crash
+//! found by one of them is a test case for the others.
+#![allow(
+    dead_code,
+    reason = "compiled into several test binaries and fuzz targets; each calls the part it is about"
+)]
+
+#[cfg(feature = "serde")]
+pub(crate) mod config_text;
+pub(crate) mod keys;
+mod operation;
+mod peer;
+mod world;
+
+use operation::{Operation, Setup};
+use world::World;
+
+/// Runs the operations that `data` spells against a limiter and against a plain map.
+///
+/// # Panics
+///
+/// When the two disagree.
+pub(crate) fn check_operations(data: &[u8]) {
+    let (setup, operations) = data.split_at(data.len().min(Setup::WIDTH));
+    let mut world = World::new(Setup::decode(setup));
+    for bytes in operations.chunks_exact(Operation::WIDTH) {
+        world.apply(&Operation::decode(bytes));
+    }
+    world.finish();
+}
