@@ -8,9 +8,7 @@ use std::path::Path;
 
 /// Runs `check` on each seed of a fuzz target.
 fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut seeds = 0;
     for entry in fs::read_dir(&folder).expect("the corpus is part of the repository") {
         let seed = entry.expect("a readable folder").path();

@@ -166,11 +166,7 @@ fn a_builder_takes_what_is_in_range_and_names_what_is_not() {
     for bytes in [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, usize::MAX] {
         let built = config.clone().with_table_memory(bytes);
         let error = ConfigError::TableMemory(bytes);
-        let expected = if bytes >= 1 << 20 {
-            Ok(bytes)
-        } else {
-            Err(error)
-        };
+        let expected = if bytes >= 1 << 20 { Ok(bytes) } else { Err(error) };
         assert_eq!(built.map(|config| config.table_memory()), expected);
     }
     assert_eq!(config.max_per_client(), 7);

@@ -56,12 +56,8 @@ fn a_permit_is_given_back_once() {
 
 #[test]
 fn answers_and_settings_are_plain_values() {
-    assert!(
-        has!(Rejected: Copy + Eq + core::hash::Hash + core::error::Error + Send + Sync + UnwindSafe)
-    );
-    assert!(
-        has!(ConfigError: Clone + Eq + core::error::Error + Send + Sync + UnwindSafe + 'static)
-    );
+    assert!(has!(Rejected: Copy + Eq + core::hash::Hash + core::error::Error + Send + Sync + UnwindSafe));
+    assert!(has!(ConfigError: Clone + Eq + core::error::Error + Send + Sync + UnwindSafe + 'static));
     assert!(has!(Client: Copy + Eq + core::hash::Hash + Send + Sync + UnwindSafe));
     assert!(has!(WhenFull: Copy + Eq + Default + Send + Sync + UnwindSafe));
     assert!(has!(Config: Clone + Eq + Default + Send + Sync + UnwindSafe));

@@ -13,11 +13,7 @@ use std::thread;
 fn a_check_and_its_count_are_one_step() {
     for round in 0..ROUNDS {
         let limiter = Limiter::new(Config::new(3));
-        let admitted = rush(|| {
-            (0..4)
-                .filter_map(|_| limiter.try_acquire(CLIENT).ok())
-                .collect()
-        });
+        let admitted = rush(|| (0..4).filter_map(|_| limiter.try_acquire(CLIENT).ok()).collect());
         assert_eq!(admitted, 3, "round {round}");
     }
 }
@@ -47,9 +43,7 @@ fn a_batch_is_as_exact_as_a_single_admission() {
         let limiter = Limiter::new(Config::new(3));
         let admitted = rush(|| {
             let mut session = limiter.session();
-            (0..4)
-                .filter_map(|_| session.try_acquire(CLIENT).ok())
-                .collect()
+            (0..4).filter_map(|_| session.try_acquire(CLIENT).ok()).collect()
         });
         assert_eq!(admitted, 3, "round {round}");
     }
@@ -73,19 +67,11 @@ fn of_many_first_connections_one_gets_in() {
 fn limit_n_admits_exactly_n() {
     for limit in (1..=40).chain([255, 256, 257, ROUNDS * 200]) {
         let limiter = Limiter::new(Config::new(limit));
-        let mut held: Vec<_> = (0..limit)
-            .map(|_| limiter.try_acquire(CLIENT).unwrap())
-            .collect();
-        assert!(
-            limiter.try_acquire(CLIENT).is_err(),
-            "one more than {limit}"
-        );
+        let mut held: Vec<_> = (0..limit).map(|_| limiter.try_acquire(CLIENT).unwrap()).collect();
+        assert!(limiter.try_acquire(CLIENT).is_err(), "one more than {limit}");
         drop(held.pop());
         held.push(limiter.try_acquire(CLIENT).unwrap());
-        assert!(
-            limiter.try_acquire(CLIENT).is_err(),
-            "one more than {limit}, after a release"
-        );
+        assert!(limiter.try_acquire(CLIENT).is_err(), "one more than {limit}, after a release");
         assert_eq!(limiter.num_open(CLIENT), limit);
     }
 }
@@ -95,19 +81,10 @@ fn limit_n_admits_exactly_n() {
 #[test]
 fn a_refusal_changes_no_count() {
     let limiter = Limiter::new(Config::new(2));
-    let held = [
-        limiter.try_acquire(CLIENT).unwrap(),
-        limiter.try_acquire(CLIENT).unwrap(),
-    ];
+    let held = [limiter.try_acquire(CLIENT).unwrap(), limiter.try_acquire(CLIENT).unwrap()];
     for _ in 0..ROUNDS * 30 {
-        assert_eq!(
-            limiter.try_acquire(CLIENT).unwrap_err(),
-            Rejected::ClientLimit
-        );
-        assert_eq!(
-            limiter.session().try_acquire(CLIENT).unwrap_err(),
-            Rejected::ClientLimit
-        );
+        assert_eq!(limiter.try_acquire(CLIENT).unwrap_err(), Rejected::ClientLimit);
+        assert_eq!(limiter.session().try_acquire(CLIENT).unwrap_err(), Rejected::ClientLimit);
     }
     assert_eq!(limiter.num_open(CLIENT), 2);
     drop(held);
@@ -135,10 +112,7 @@ fn a_reject_that_overlaps_the_last_drop_locks_nobody_out() {
         over.store(true, SeqCst);
     });
     assert_eq!(limiter.num_open(CLIENT), 0);
-    assert!(
-        limiter.try_acquire(CLIENT).is_ok(),
-        "locked out with nothing open"
-    );
+    assert!(limiter.try_acquire(CLIENT).is_ok(), "locked out with nothing open");
 }
 
 /// The entry is removed at nought while another thread is about to count on it: its connection is lost.
@@ -172,19 +146,13 @@ fn an_open_session_stops_nobody_else() {
     let thread = thread::spawn(move || {
         let permit = other.try_acquire(CLIENT).unwrap();
         let crowd: Vec<_> = (0..ROUNDS * 20)
-            .map(|number| {
-                other
-                    .try_acquire(Ipv4Addr::from_bits(0x0a00_0000 + number))
-                    .unwrap()
-            })
+            .map(|number| other.try_acquire(Ipv4Addr::from_bits(0x0a00_0000 + number)).unwrap())
             .collect();
         other.set_config(Config::new(3)).unwrap();
         drop((permit, crowd));
         done.send(()).unwrap();
     });
-    finished
-        .recv_timeout(Duration::from_secs(60))
-        .expect("another thread works while a session is open");
+    finished.recv_timeout(Duration::from_secs(60)).expect("another thread works while a session is open");
     thread.join().unwrap();
     drop((mine, session.try_acquire(CLIENT)));
 }
@@ -197,17 +165,10 @@ fn an_entry_with_live_connections_is_never_evicted() {
         let limiter = Limiter::new(config.with_table_memory(1 << 20).unwrap());
         let _held = limiter.try_acquire(CLIENT).unwrap();
         let crowd: Vec<_> = (0..ROUNDS * 200)
-            .filter_map(|number| {
-                limiter
-                    .try_acquire(Ipv4Addr::from_bits(0x0a00_0000 + number))
-                    .ok()
-            })
+            .filter_map(|number| limiter.try_acquire(Ipv4Addr::from_bits(0x0a00_0000 + number)).ok())
             .collect();
         assert!(!crowd.is_empty());
         assert_eq!(limiter.num_open(CLIENT), 1);
-        assert_eq!(
-            limiter.try_acquire(CLIENT).unwrap_err(),
-            Rejected::ClientLimit
-        );
+        assert_eq!(limiter.try_acquire(CLIENT).unwrap_err(), Rejected::ClientLimit);
     }
 }

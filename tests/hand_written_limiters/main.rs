@@ -23,10 +23,7 @@ const ROUNDS: u32 = if cfg!(miri) { 3 } else { 300 };
 fn rush(act: impl Fn() -> Vec<Permit> + Sync) -> usize {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(&act)).collect();
-        let held: Vec<Vec<Permit>> = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect();
+        let held: Vec<Vec<Permit>> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
         held.iter().map(Vec::len).sum()
     })
 }

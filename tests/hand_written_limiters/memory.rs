@@ -21,10 +21,7 @@ fn clients_that_are_gone_take_no_memory() {
             }
             admitted
         });
-        assert!(
-            admitted,
-            "client {number} finds the table full of clients that are gone"
-        );
+        assert!(admitted, "client {number} finds the table full of clients that are gone");
     }
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 32 << 20, "{grown} bytes more for a table of 1 MiB");
@@ -34,9 +31,6 @@ fn clients_that_are_gone_take_no_memory() {
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line
-        .expect("a line about it")
-        .trim()
-        .trim_end_matches(" kB");
+    let number = line.expect("a line about it").trim().trim_end_matches(" kB");
     number.parse::<usize>().expect("a number of KiB") * 1024
 }

@@ -80,9 +80,7 @@ fn a_connection_is_counted_for_as_long_as_its_permit_is_held() {
 fn the_last_connection_is_taken_off_as_well() {
     let limiter = Limiter::new(Config::new(3));
     for open in (1..=3).chain(1..=2) {
-        let held: Vec<_> = (0..open)
-            .map(|_| limiter.try_acquire(CLIENT).unwrap())
-            .collect();
+        let held: Vec<_> = (0..open).map(|_| limiter.try_acquire(CLIENT).unwrap()).collect();
         for (released, permit) in (1..).zip(held) {
             drop(permit);
             assert_eq!(limiter.num_open(CLIENT), open - released);

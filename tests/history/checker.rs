@@ -35,9 +35,7 @@ pub(crate) fn explain(threads: &[Vec<Event>]) -> Result<(), Unexplained> {
             best = (explained, done.clone(), open);
         }
         let next = |thread: usize| threads[thread].get(done[thread]);
-        let first_return = (0..threads.len())
-            .filter_map(|thread| Some(next(thread)?.returned))
-            .min();
+        let first_return = (0..threads.len()).filter_map(|thread| Some(next(thread)?.returned)).min();
         for thread in 0..threads.len() {
             let Some(event) = next(thread) else { continue };
             // Whatever was called after another had returned comes after it.
@@ -55,11 +53,7 @@ pub(crate) fn explain(threads: &[Vec<Event>]) -> Result<(), Unexplained> {
     }
     let (explained, done, open) = best;
     let next = threads.iter().zip(done);
-    Err(Unexplained {
-        explained,
-        open,
-        next: next.map(|(thread, at)| thread.get(at).copied()).collect(),
-    })
+    Err(Unexplained { explained, open, next: next.map(|(thread, at)| thread.get(at).copied()).collect() })
 }
 
 /// The counter after an operation, or `None` when a counter at `open` would not have given this answer.

@@ -10,18 +10,12 @@ const IN: Answer = Admitted { most: 1 };
 const FULL: Answer = Refused { least: 1 };
 
 const fn event((called, returned, answer): (u64, u64, Answer)) -> Event {
-    Event {
-        called,
-        returned,
-        answer,
-    }
+    Event { called, returned, answer }
 }
 
 /// A history from one list of (called, returned, answer) for each thread.
 fn history<const N: usize>(threads: [&[(u64, u64, Answer)]; N]) -> Vec<Vec<Event>> {
-    threads
-        .map(|thread| thread.iter().copied().map(event).collect())
-        .to_vec()
+    threads.map(|thread| thread.iter().copied().map(event).collect()).to_vec()
 }
 
 #[test]
@@ -102,11 +96,9 @@ fn in_its_own_order(thread: Vec<(Answer, u64, u64)>) -> Vec<Event> {
 /// Tries every order of all operations, and asks only at the end whether it was true to time and to the counter.
 fn explained_by_some_order(events: &mut Vec<Event>, chosen: &mut Vec<Event>) -> bool {
     if events.is_empty() {
-        let in_time = (0..chosen.len())
-            .all(|late| (0..late).all(|early| chosen[early].called <= chosen[late].returned));
-        let counted = chosen
-            .iter()
-            .try_fold(0, |open, event| apply(event.answer, open));
+        let in_time =
+            (0..chosen.len()).all(|late| (0..late).all(|early| chosen[early].called <= chosen[late].returned));
+        let counted = chosen.iter().try_fold(0, |open, event| apply(event.answer, open));
         return in_time && counted.is_some();
     }
     (0..events.len()).any(|which| {

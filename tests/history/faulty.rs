@@ -60,22 +60,14 @@ impl Subject for Faulty {
             clients = self.clients.lock().unwrap();
         }
         clients.get_mut(&client)?.open += 1;
-        Some(Held {
-            fault: self.fault,
-            client,
-            clients: Arc::clone(&self.clients),
-        })
+        Some(Held { fault: self.fault, client, clients: Arc::clone(&self.clients) })
     }
 
     fn num_open(&self, client: Client) -> u32 {
         let mut clients = self.clients.lock().unwrap();
         let counter = clients.entry(client).or_default();
         let last = core::mem::replace(&mut counter.told, counter.open);
-        if self.fault == Fault::StaleCount {
-            last
-        } else {
-            counter.open
-        }
+        if self.fault == Fault::StaleCount { last } else { counter.open }
     }
 }
 
@@ -92,11 +84,7 @@ impl Drop for Held {
 
 fn runs_that_cannot_be_explained(fault: Fault, limit: u32) -> u64 {
     let run = |seed| {
-        let subject = Faulty {
-            fault,
-            limit,
-            clients: Arc::default(),
-        };
+        let subject = Faulty { fault, limit, clients: Arc::default() };
         u64::from(explain_all(&record(&subject, limit, seed)).is_err())
     };
     (0..RUNS).map(run).sum()
@@ -124,10 +112,7 @@ fn a_lost_release_is_always_found() {
 
 #[test]
 fn a_spurious_refusal_is_always_found() {
-    assert_eq!(
-        runs_that_cannot_be_explained(Fault::SpuriousRefusal, 5),
-        RUNS
-    );
+    assert_eq!(runs_that_cannot_be_explained(Fault::SpuriousRefusal, 5), RUNS);
 }
 
 #[test]

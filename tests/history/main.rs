@@ -78,9 +78,8 @@ fn every_answer_can_be_explained_while_a_crowd_comes_and_goes() {
                 let newcomers = if cfg!(miri) { 50 } else { 5000 };
                 let newcomer = |number: u32| Ipv4Addr::from_bits(0x0a00_0000 + number);
                 while !over.load(SeqCst) {
-                    let crowd: Vec<_> = (0..newcomers)
-                        .filter_map(|number| limiter.try_acquire(newcomer(number)).ok())
-                        .collect();
+                    let crowd: Vec<_> =
+                        (0..newcomers).filter_map(|number| limiter.try_acquire(newcomer(number)).ok()).collect();
                     assert_eq!(crowd.len(), newcomers as usize);
                 }
             });

@@ -82,11 +82,7 @@ impl History {
 
 impl Changes {
     pub(crate) fn starting_with(limit: u32) -> Self {
-        let limits = vec![InForce {
-            limit,
-            from: 0,
-            until: u64::MAX,
-        }];
+        let limits = vec![InForce { limit, from: 0, until: u64::MAX }];
         Self { limits }
     }
 
@@ -95,19 +91,13 @@ impl Changes {
         let from = now();
         set();
         self.limits.last_mut().expect("never empty").until = now();
-        self.limits.push(InForce {
-            limit,
-            from,
-            until: u64::MAX,
-        });
+        self.limits.push(InForce { limit, from, until: u64::MAX });
     }
 
     fn between(&self, called: u64, returned: u64) -> impl Iterator<Item = u32> {
         let first = self.limits.partition_point(|limit| limit.until < called);
         let overlapping = self.limits[first..].iter();
-        overlapping
-            .take_while(move |limit| limit.from <= returned)
-            .map(|limit| limit.limit)
+        overlapping.take_while(move |limit| limit.from <= returned).map(|limit| limit.limit)
     }
 }
 
@@ -157,10 +147,7 @@ pub(crate) fn record<S: Subject>(subject: &S, limit: u32, seed: u64) -> History 
                 })
             })
             .collect();
-        spawned
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        spawned.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let mut scribe = Scribe::new(subject, limit);
     let left = table.into_inner().unwrap();
@@ -189,11 +176,7 @@ struct Scribe<'a, S> {
 
 impl<'a, S: Subject> Scribe<'a, S> {
     const fn new(subject: &'a S, limit: u32) -> Self {
-        Self {
-            subject,
-            limit,
-            written: Vec::new(),
-        }
+        Self { subject, limit, written: Vec::new() }
     }
 
     fn acquire(&mut self, client: u32) -> Option<(u32, S::Held)> {
@@ -221,11 +204,7 @@ impl<'a, S: Subject> Scribe<'a, S> {
 
     fn write(&mut self, client: u32, called: u64, answer: Answer) {
         let returned = now();
-        let event = Event {
-            called,
-            returned,
-            answer,
-        };
+        let event = Event { called, returned, answer };
         self.written.push((client, event));
     }
 }

@@ -30,13 +30,12 @@ pub(crate) fn check_pair(first: IpAddr, second: IpAddr, v4_prefix: u8, v6_prefix
     let config = Config::new(1)
         .with_ipv4_prefix(v4_prefix)
         .and_then(|config| config.with_ipv6_prefix(v6_prefix))
-        .expect("prefix lengths in range");
+        .expect("prefix lengths in range")
+        .with_embedded(super::AS_THEY_ARE);
     let shared = share_a_count(first, second, v4_prefix, v6_prefix);
     for (holder, other) in [(first, second), (second, first)] {
         let limiter = Limiter::new(config.clone());
-        let _held = limiter
-            .try_acquire(holder)
-            .expect("an empty limiter admits");
+        let _held = limiter.try_acquire(holder).expect("an empty limiter admits");
         assert_eq!(
             limiter.num_open(other),
             u32::from(shared),
@@ -85,22 +84,15 @@ fn address(form: u8, bytes: [u8; 16]) -> IpAddr {
         1 => v4.to_ipv6_mapped().into(),
         2 => Ipv6Addr::from(bytes).into(),
         // Not mapped, but close to it: a handful of bits in front of an IPv4 address.
-        _ => {
-            Ipv6Addr::from_bits(u128::from(bytes[0]) << (bytes[1] % 121) | u128::from(v4.to_bits()))
-                .into()
-        }
+        _ => Ipv6Addr::from_bits(u128::from(bytes[0]) << (bytes[1] % 121) | u128::from(v4.to_bits())).into(),
     }
 }
 
 /// The address with one bit flipped, or unchanged, and maybe in its other form.
 fn neighbour(addr: IpAddr, flip: u8, other_form: bool) -> IpAddr {
     let near: IpAddr = match addr {
-        IpAddr::V4(v4) => {
-            Ipv4Addr::from_bits(v4.to_bits() ^ 1u32.checked_shl(flip.into()).unwrap_or(0)).into()
-        }
-        IpAddr::V6(v6) => {
-            Ipv6Addr::from_bits(v6.to_bits() ^ 1u128.checked_shl(flip.into()).unwrap_or(0)).into()
-        }
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() ^ 1u32.checked_shl(flip.into()).unwrap_or(0)).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() ^ 1u128.checked_shl(flip.into()).unwrap_or(0)).into(),
     };
     match near {
         IpAddr::V4(v4) if other_form => v4.to_ipv6_mapped().into(),

@@ -53,7 +53,7 @@ impl Setup {
         let byte = |place: usize| bytes.get(place).copied().unwrap_or(0);
         let flags = byte(3);
         let tight = flags & 4 != 0;
-        let mut config = Config::new(limit(byte(0))).with_when_full(when_full(flags));
+        let mut config = Config::new(limit(byte(0))).with_when_full(when_full(flags)).with_embedded(super::AS_THEY_ARE);
         if flags & 2 != 0 {
             config = config
                 .with_ipv4_prefix(byte(1) % 33)
@@ -61,10 +61,7 @@ impl Setup {
                 .expect("prefix lengths in range");
         }
         if tight {
-            config = config
-                .with_table_memory(1 << 20)
-                .expect("1 MiB is allowed")
-                .with_preallocation(flags & 8 != 0);
+            config = config.with_table_memory(1 << 20).expect("1 MiB is allowed").with_preallocation(flags & 8 != 0);
         }
         Self { config, tight }
     }
@@ -74,9 +71,7 @@ impl Operation {
     pub(crate) const WIDTH: usize = 4;
 
     pub(crate) fn decode(bytes: &[u8]) -> Self {
-        let &[code, a, b, c] = bytes else {
-            panic!("an operation is four bytes wide, not {}", bytes.len())
-        };
+        let &[code, a, b, c] = bytes else { panic!("an operation is four bytes wide, not {}", bytes.len()) };
         let place = u16::from_be_bytes([a, b]);
         match code % 32 {
             0..8 => Self::Acquire(Peer::from_small_pool(a)),
@@ -85,15 +80,10 @@ impl Operation {
             18 => Self::Park(place),
             19 | 20 => Self::SetLimit(limit(a), when_full(b)),
             21 => Self::SetShape(part(a, b)),
-            22 => Self::Crowd {
-                crowd: a,
-                newcomers: 1 << (b % 10),
-            },
+            22 => Self::Crowd { crowd: a, newcomers: 1 << (b % 10) },
             23 => Self::Leave(place),
             24..27 => Self::Session(
-                (0..b % 16)
-                    .map(|turn| Peer::from_small_pool(a.wrapping_add(turn.wrapping_mul(c))))
-                    .collect(),
+                (0..b % 16).map(|turn| Peer::from_small_pool(a.wrapping_add(turn.wrapping_mul(c)))).collect(),
             ),
             27 => Self::CloneHandle,
             28 => Self::DropHandle,
@@ -107,11 +97,7 @@ fn limit(choice: u8) -> u32 {
 }
 
 const fn when_full(choice: u8) -> WhenFull {
-    if choice & 1 == 0 {
-        WhenFull::Refuse
-    } else {
-        WhenFull::AdmitUntracked
-    }
+    if choice & 1 == 0 { WhenFull::Refuse } else { WhenFull::AdmitUntracked }
 }
 
 const fn part(which: u8, value: u8) -> Part {

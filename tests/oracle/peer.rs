@@ -57,31 +57,18 @@ impl Peer {
 
     /// The rule, written apart from the crate: first un-map, then drop the bits behind the prefix.
     pub(crate) fn counted_as(self, v4_prefix: u8, v6_prefix: u8) -> Counted {
-        let v4_network = |v4: Ipv4Addr| {
-            Counted::V4(
-                v4.to_bits()
-                    .checked_shr(32 - u32::from(v4_prefix))
-                    .unwrap_or(0),
-            )
-        };
+        let v4_network = |v4: Ipv4Addr| Counted::V4(v4.to_bits().checked_shr(32 - u32::from(v4_prefix)).unwrap_or(0));
         match self {
             Self::Named(number) => Counted::Named(number),
             Self::Address(IpAddr::V4(v4)) => v4_network(v4),
             Self::Address(IpAddr::V6(v6)) => match v6.octets() {
-                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => {
-                    v4_network(Ipv4Addr::new(a, b, c, d))
-                }
-                _ => Counted::V6(
-                    v6.to_bits()
-                        .checked_shr(128 - u32::from(v6_prefix))
-                        .unwrap_or(0),
-                ),
+                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => v4_network(Ipv4Addr::new(a, b, c, d)),
+                _ => Counted::V6(v6.to_bits().checked_shr(128 - u32::from(v6_prefix)).unwrap_or(0)),
             },
         }
     }
 }
 
 fn v6(network: u32, subnet: u32, host: u64) -> IpAddr {
-    Ipv6Addr::from_bits(u128::from(network) << 96 | u128::from(subnet) << 64 | u128::from(host))
-        .into()
+    Ipv6Addr::from_bits(u128::from(network) << 96 | u128::from(subnet) << 64 | u128::from(host)).into()
 }

@@ -131,10 +131,7 @@ impl World {
             let outcome = session.try_acquire(peer.client());
             self.judge(*peer, outcome, &limiter);
             if turn % 3 == 2 {
-                self.open
-                    .pop()
-                    .into_iter()
-                    .for_each(|open| self.release(open));
+                self.open.pop().into_iter().for_each(|open| self.release(open));
             }
         }
     }
@@ -149,18 +146,14 @@ impl World {
             Ok(permit) => {
                 assert!(room, "{peer:?} was admitted with {before} of {limit} open");
                 let now = limiter.num_open(peer.client());
-                let untracked = now == 0
-                    && newcomer_to_tight_table
-                    && self.config.when_full() == WhenFull::AdmitUntracked;
+                let untracked =
+                    now == 0 && newcomer_to_tight_table && self.config.when_full() == WhenFull::AdmitUntracked;
                 let mut charged = None;
                 if !untracked {
                     assert_eq!(now, before + 1, "{peer:?} after one more acquire");
                     let counted = self.counted_as(peer);
                     charged = Some((self.generation, counted));
-                    self.accounts
-                        .entry(counted)
-                        .or_insert(Account { peer, open: 0 })
-                        .open += 1;
+                    self.accounts.entry(counted).or_insert(Account { peer, open: 0 }).open += 1;
                 }
                 self.open.push(Open { permit, charged });
             }
@@ -190,10 +183,7 @@ impl World {
             return;
         };
         if generation == self.generation {
-            let account = self
-                .accounts
-                .get_mut(&counted)
-                .expect("a charged account stays");
+            let account = self.accounts.get_mut(&counted).expect("a charged account stays");
             account.open -= 1;
             let peer = account.peer;
             self.compare(peer);
@@ -208,23 +198,15 @@ impl World {
         let (asked, repeats) = match part {
             Part::Ipv4Prefix(bits) => (asked.with_ipv4_prefix(bits), built.ipv4_prefix() == bits),
             Part::Ipv6Prefix(bits) => (asked.with_ipv6_prefix(bits), built.ipv6_prefix() == bits),
-            Part::TableMemory(size) => {
-                (asked.with_table_memory(size), built.table_memory() == size)
-            }
-            Part::Preallocation(all) => (
-                Ok(asked.with_preallocation(all)),
-                built.preallocation() == all,
-            ),
+            Part::TableMemory(size) => (asked.with_table_memory(size), built.table_memory() == size),
+            Part::Preallocation(all) => (Ok(asked.with_preallocation(all)), built.preallocation() == all),
         };
         let outcome = self.limiter().set_config(asked.expect("parts in range"));
         if repeats {
             assert_eq!(outcome, Ok(()), "{part:?} over {built:?}");
             self.config = with_limit(built, limit);
         } else {
-            assert!(
-                matches!(outcome, Err(ConfigError::FixedAtBuild(_))),
-                "{part:?} over {built:?} gave {outcome:?}"
-            );
+            assert!(matches!(outcome, Err(ConfigError::FixedAtBuild(_))), "{part:?} over {built:?} gave {outcome:?}");
         }
     }
 
@@ -240,11 +222,7 @@ impl World {
     }
 
     fn compare(&self, peer: Peer) {
-        assert_eq!(
-            self.limiter().num_open(peer.client()),
-            self.num_open(peer),
-            "open connections of {peer:?}"
-        );
+        assert_eq!(self.limiter().num_open(peer.client()), self.num_open(peer), "open connections of {peer:?}");
     }
 
     fn compare_all(&self) {
@@ -263,4 +241,5 @@ fn with_limit(config: &Config, limit: u32) -> Config {
         .and_then(|new| new.with_table_memory(config.table_memory()))
         .expect("parts of a valid configuration")
         .with_preallocation(config.preallocation())
+        .with_embedded(config.embedded().clone())
 }

@@ -9,8 +9,7 @@ use std::thread;
 
 /// Threads that acquire, and that send what they hold to one another to be released there.
 pub(crate) fn acquire_here_release_there(ledger: &Ledger, operations: u64) {
-    let (senders, receivers): (Vec<_>, Vec<_>) =
-        (0..THREADS).map(|_| mpsc::channel::<Booked>()).unzip();
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| mpsc::channel::<Booked>()).unzip();
     thread::scope(|scope| {
         for (thread, inbox) in (0..).zip(receivers) {
             let senders = senders.clone();
@@ -101,9 +100,7 @@ fn a_rush_admits_exactly_the_limit() {
                     // An old client in even rounds, a new one in odd rounds.
                     let client = steady(if round % 2 == 0 { 0 } else { round });
                     turn.wait();
-                    let held: Vec<Permit> = (0..ATTEMPTS)
-                        .filter_map(|_| limiter.try_acquire(client).ok())
-                        .collect();
+                    let held: Vec<Permit> = (0..ATTEMPTS).filter_map(|_| limiter.try_acquire(client).ok()).collect();
                     all.lock().unwrap().extend(held);
                     turn.wait();
                     assert_eq!(limiter.num_open(client), LIMIT, "round {round}");

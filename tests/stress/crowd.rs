@@ -41,10 +41,7 @@ fn v4_newcomer(wave: u32, number: u32) -> Client {
 }
 
 fn v6_newcomer(wave: u32, number: u32) -> Client {
-    Ipv6Addr::from_bits(
-        u128::from(0x2001_0db8_u32) << 96 | u128::from(wave) << 64 | u128::from(number),
-    )
-    .into()
+    Ipv6Addr::from_bits(u128::from(0x2001_0db8_u32) << 96 | u128::from(wave) << 64 | u128::from(number)).into()
 }
 
 fn named_newcomer(wave: u32, number: u32) -> Client {
@@ -101,16 +98,9 @@ fn newcomers_that_arrive_on_every_thread_at_once_have_one_count() {
                 })
             })
             .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    assert_eq!(
-        permits.len(),
-        newcomers as usize,
-        "one permit for each client"
-    );
+    assert_eq!(permits.len(), newcomers as usize, "one permit for each client");
     drop(permits);
     for number in 0..newcomers {
         assert_eq!(limiter.num_open(v4_newcomer(0, number)), 0);
@@ -125,31 +115,25 @@ fn sessions_stay_exact_while_the_table_grows_under_them() {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| waves(&limiter, &over, v4_newcomer));
-        let batches: Vec<_> =
-            (0..2)
-                .map(|thread| {
-                    let (limiter, ledger) = (&limiter, &ledger);
-                    scope.spawn(move || {
-                        let mut random = random(thread);
-                        for _ in 0..rounds(64) {
-                            let mut held = Vec::new();
-                            {
-                                let mut session = limiter.session();
-                                for _ in 0..16 {
-                                    held.extend(ledger.book(random.u32(0..4), |addr| {
-                                        session.try_acquire(addr).ok()
-                                    }));
-                                }
+        let batches: Vec<_> = (0..2)
+            .map(|thread| {
+                let (limiter, ledger) = (&limiter, &ledger);
+                scope.spawn(move || {
+                    let mut random = random(thread);
+                    for _ in 0..rounds(64) {
+                        let mut held = Vec::new();
+                        {
+                            let mut session = limiter.session();
+                            for _ in 0..16 {
+                                held.extend(ledger.book(random.u32(0..4), |addr| session.try_acquire(addr).ok()));
                             }
-                            held.into_iter().for_each(Booked::release);
                         }
-                    })
+                        held.into_iter().for_each(Booked::release);
+                    }
                 })
-                .collect();
-        let outcomes: Vec<_> = batches
-            .into_iter()
-            .map(thread::ScopedJoinHandle::join)
+            })
             .collect();
+        let outcomes: Vec<_> = batches.into_iter().map(thread::ScopedJoinHandle::join).collect();
         over.store(true, SeqCst);
         assert!(outcomes.iter().all(Result::is_ok), "a session lost count");
     });

@@ -24,11 +24,7 @@ pub(crate) struct Booked {
 impl Ledger {
     /// A ledger for the first `clients` steady clients, none of whom ever has more than `limit` open.
     pub(crate) fn new(limiter: &Limiter, clients: u32, limit: u32) -> Self {
-        Self {
-            limiter: limiter.clone(),
-            limit,
-            balances: (0..clients).map(|_| AtomicU32::new(0)).collect(),
-        }
+        Self { limiter: limiter.clone(), limit, balances: (0..clients).map(|_| AtomicU32::new(0)).collect() }
     }
 
     pub(crate) fn clients(&self) -> u32 {
@@ -41,34 +37,18 @@ impl Ledger {
     }
 
     /// Books what `acquire` gets for the client.
-    pub(crate) fn book(
-        &self,
-        client: u32,
-        acquire: impl FnOnce(Ipv4Addr) -> Option<Permit>,
-    ) -> Option<Booked> {
+    pub(crate) fn book(&self, client: u32, acquire: impl FnOnce(Ipv4Addr) -> Option<Permit>) -> Option<Booked> {
         let permit = acquire(super::steady(client))?;
         let client = client as usize;
         let balance = self.balances[client].fetch_add(1, SeqCst) + 1;
-        assert!(
-            balance <= self.limit,
-            "client {client} holds {balance} permits of {}",
-            self.limit
-        );
-        Some(Booked {
-            permit,
-            client,
-            balances: Arc::clone(&self.balances),
-        })
+        assert!(balance <= self.limit, "client {client} holds {balance} permits of {}", self.limit);
+        Some(Booked { permit, client, balances: Arc::clone(&self.balances) })
     }
 
     /// While nobody acquires or releases, the limiter and the ledger say the same.
     pub(crate) fn settle(&self) {
         for (client, balance) in (0..).zip(self.balances.iter()) {
-            assert_eq!(
-                self.limiter.num_open(super::steady(client)),
-                balance.load(SeqCst),
-                "client {client}"
-            );
+            assert_eq!(self.limiter.num_open(super::steady(client)), balance.load(SeqCst), "client {client}");
         }
     }
 }

@@ -21,8 +21,7 @@ const THREADS: u32 = 4;
 /// Operations that one test makes, over all of its threads.
 fn operations() -> u64 {
     std::env::var("CONNLIMIT_STRESS_OPS").map_or(if cfg!(miri) { 2000 } else { 400_000 }, |text| {
-        text.parse()
-            .expect("CONNLIMIT_STRESS_OPS is a number of operations")
+        text.parse().expect("CONNLIMIT_STRESS_OPS is a number of operations")
     })
 }
 
@@ -54,19 +53,13 @@ struct Turn {
 
 impl Turn {
     const fn new(threads: u32) -> Self {
-        Self {
-            threads,
-            arrivals: AtomicU32::new(0),
-        }
+        Self { threads, arrivals: AtomicU32::new(0) }
     }
 
     fn wait(&self) {
         let before = self.arrivals.fetch_add(1, SeqCst);
         let everybody = (before / self.threads + 1) * self.threads;
-        until(
-            || self.arrivals.load(SeqCst) >= everybody,
-            || "the other threads did not come".into(),
-        );
+        until(|| self.arrivals.load(SeqCst) >= everybody, || "the other threads did not come".into());
     }
 }
 

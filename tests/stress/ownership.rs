@@ -24,8 +24,7 @@ impl Drop for Locals {
             self.permits.extend(self.limiter.try_acquire(mine));
             self.permits.extend(self.limiter.try_acquire(steady(0)));
         }
-        self.permits
-            .extend(self.limiter.session().try_acquire(steady(1)));
+        self.permits.extend(self.limiter.session().try_acquire(steady(1)));
         if self.limiter.num_open(mine) == 3 {
             self.permits.clear();
         } else {
@@ -58,10 +57,7 @@ fn a_thread_that_ends_gives_back_what_its_locals_hold() {
                     if thread % 2 == 0 {
                         use_everything(limiter);
                     }
-                    LOCALS.set(Some(Locals {
-                        limiter: limiter.clone(),
-                        permits: Vec::new(),
-                    }));
+                    LOCALS.set(Some(Locals { limiter: limiter.clone(), permits: Vec::new() }));
                     use_everything(limiter);
                     for client in 0..3 {
                         let permit = limiter.try_acquire(steady(client)).unwrap();
@@ -76,12 +72,7 @@ fn a_thread_that_ends_gives_back_what_its_locals_hold() {
         for client in 0..4 {
             super::until(
                 || limiter.num_open(steady(client)) == 0,
-                || {
-                    format!(
-                        "client {client} has {} open after round {round}",
-                        limiter.num_open(steady(client))
-                    )
-                },
+                || format!("client {client} has {} open after round {round}", limiter.num_open(steady(client))),
             );
         }
     }
@@ -158,8 +149,5 @@ fn a_forgotten_permit_is_counted_for_ever_and_no_other_is() {
     for thread in 0..THREADS {
         assert_eq!(u64::from(limiter.num_open(steady(thread))), each);
     }
-    assert_eq!(
-        u64::from(limiter.num_open(steady(THREADS))),
-        each * u64::from(THREADS)
-    );
+    assert_eq!(u64::from(limiter.num_open(steady(THREADS))), each * u64::from(THREADS));
 }

@@ -10,11 +10,7 @@ fn some_of_each_family(limiter: &Limiter, clients: u32) -> Vec<Permit> {
         .flat_map(|number| {
             let v4 = steady(number % 97);
             let v6 = core::net::Ipv6Addr::from_bits(u128::from(number) << 64 | 1);
-            [
-                Client::from(v4),
-                Client::from(v6),
-                Client::named(number.to_be_bytes()),
-            ]
+            [Client::from(v4), Client::from(v6), Client::named(number.to_be_bytes())]
         })
         .filter_map(|client| limiter.try_acquire(client).ok())
         .collect()
@@ -41,9 +37,7 @@ fn the_last_handle_may_go_while_permits_are_being_released() {
         let limiter = Limiter::new(Config::new(0));
         let start = Barrier::new(THREADS as usize);
         thread::scope(|scope| {
-            let shares: Vec<_> = (1..THREADS)
-                .map(|_| some_of_each_family(&limiter, 12))
-                .collect();
+            let shares: Vec<_> = (1..THREADS).map(|_| some_of_each_family(&limiter, 12)).collect();
             for share in shares {
                 scope.spawn(|| {
                     start.wait();
@@ -68,8 +62,7 @@ fn handles_go_on_every_thread_at_once() {
         let (give, take) = mpsc::channel();
         thread::scope(|scope| {
             for _ in 0..THREADS {
-                let (limiter, witness, start, give) =
-                    (limiter.clone(), &witness, &start, give.clone());
+                let (limiter, witness, start, give) = (limiter.clone(), &witness, &start, give.clone());
                 scope.spawn(move || {
                     start.wait();
                     let permit = limiter.try_acquire(steady(0));
@@ -85,11 +78,7 @@ fn handles_go_on_every_thread_at_once() {
         drop(give);
         let admitted = take.iter().flatten().count();
         assert!(admitted >= 1, "round {round}: nobody was admitted");
-        assert_eq!(
-            witness.num_open(steady(0)),
-            0,
-            "a limiter is counted for itself"
-        );
+        assert_eq!(witness.num_open(steady(0)), 0, "a limiter is counted for itself");
     }
 }
 
@@ -99,15 +88,9 @@ fn a_new_limiter_knows_nothing_of_the_permits_of_an_old_one() {
     for _ in 0..rounds(1000) {
         let limiter = Limiter::new(Config::new(2));
         assert_eq!(limiter.num_open(steady(0)), 0);
-        let first = limiter
-            .try_acquire(steady(0))
-            .expect("a new limiter is empty");
+        let first = limiter.try_acquire(steady(0)).expect("a new limiter is empty");
         old.clear();
-        assert_eq!(
-            limiter.num_open(steady(0)),
-            1,
-            "a permit was given back to the wrong limiter"
-        );
+        assert_eq!(limiter.num_open(steady(0)), 1, "a permit was given back to the wrong limiter");
         old.push(limiter.try_acquire(steady(0)).expect("one of two is free"));
         assert!(limiter.try_acquire(steady(0)).is_err());
         old.push(first);
