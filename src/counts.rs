@@ -3,10 +3,10 @@
 use crate::client::embedded::{Canonical, EmbeddedPolicy, canonical};
 use crate::client::{Client, Identity};
 use crate::config::{Config, Family, Tier};
-use crate::epoch::Guard;
+use crate::epoch::{Enter, Guard};
 use crate::rejected::Rejected;
 use crate::table::{Held, MAX_COUNT, Refusal, Table};
-use core::borrow::Borrow;
+use core::net::Ipv6Addr;
 
 /// One counter per client, in a table per family so that a flood in one cannot crowd the others; and per tier, if
 /// there are any, one counter per network.
@@ -78,12 +78,17 @@ impl Counts {
 
     #[inline(always)]
     pub(crate) fn key(&self, client: Client) -> ClientKey {
-        let found = match client.identity() {
+        let addr = match client.identity() {
             Identity::V4(addr) => return ClientKey::V4(addr.to_bits() & self.clients.v4),
-            Identity::V6(addr) => canonical(addr, &self.embedded),
+            Identity::V6(addr) => addr,
             Identity::Named(name) => return ClientKey::Named(name),
         };
-        match found.masked(self.clients.v4, self.clients.v6) {
+        self.ipv6_key(addr)
+    }
+
+    #[inline(never)]
+    fn ipv6_key(&self, addr: Ipv6Addr) -> ClientKey {
+        match canonical(addr, &self.embedded).masked(self.clients.v4, self.clients.v6) {
             Canonical::V4(addr) => ClientKey::V4(addr.to_bits()),
             Canonical::V6(addr) | Canonical::Own(addr) => ClientKey::V6(addr.to_bits()),
         }
@@ -91,17 +96,18 @@ impl Counts {
 
     /// Counts one more connection of a client; with it, how many that makes.
     #[inline(always)]
-    pub(crate) fn acquire<G: Borrow<Guard>>(
-        &self,
-        key: ClientKey,
-        limit: u32,
-        enter: impl FnOnce() -> G,
-    ) -> Result<(Held, u32), Refusal> {
+    pub(crate) fn acquire(&self, key: ClientKey, limit: u32, enter: impl Enter) -> Result<(Held, u32), Refusal> {
         match key {
             ClientKey::V4(addr) => self.v4.acquire(addr, limit, enter),
-            ClientKey::V6(addr) => self.v6.acquire(addr, limit, enter),
-            ClientKey::Named(name) => self.named.acquire(name, limit, enter),
+            ClientKey::V6(addr) => Self::acquire_wide(&self.v6, addr, limit, enter),
+            ClientKey::Named(name) => Self::acquire_wide(&self.named, name, limit, enter),
         }
+    }
+
+    /// Out of line: one copy serves two tables, and keeps the code of the IPv4 path short.
+    #[inline(never)]
+    fn acquire_wide(table: &Table<u128>, key: u128, limit: u32, enter: impl Enter) -> Result<(Held, u32), Refusal> {
+        table.acquire(key, limit, enter)
     }
 
     pub(crate) fn open(&self, key: ClientKey, guard: &Guard) -> u32 {
@@ -156,8 +162,8 @@ impl Above<'_> {
 
     pub(crate) fn acquire(&self, limit: u32, guard: &Guard) -> Result<(Held, u32), Refusal> {
         match self {
-            Self::Tier { table, key, .. } => table.acquire(*key, limit, || guard),
-            Self::Total { table } => table.acquire(TOTAL, limit, || guard),
+            Self::Tier { table, key, .. } => table.acquire(*key, limit, guard),
+            Self::Total { table } => table.acquire(TOTAL, limit, guard),
         }
     }
 

@@ -6,7 +6,30 @@
 
 pub(crate) use imp::{Guard, pin};
 
+use core::borrow::Borrow;
 use core::ptr::NonNull;
+
+/// A way to be pinned: now, or by a guard that is there.
+pub(crate) trait Enter {
+    fn enter(self) -> impl Borrow<Guard>;
+}
+
+/// Pins anew.
+pub(crate) struct Anew;
+
+impl Enter for Anew {
+    #[inline(always)]
+    fn enter(self) -> impl Borrow<Guard> {
+        pin()
+    }
+}
+
+impl Enter for &Guard {
+    #[inline(always)]
+    fn enter(self) -> impl Borrow<Guard> {
+        self
+    }
+}
 
 impl Guard {
     /// Takes `retired` back into a box, and hands that to `last`, once every thread that is pinned now has been
@@ -53,7 +76,7 @@ mod imp {
     }
 
     /// Pins the current thread until the guard is dropped.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pin() -> Guard {
         // The thread-local is gone when a destructor of another thread-local asks: register for this one pin.
         Guard(HANDLE.try_with(LocalHandle::pin).unwrap_or_else(|_| collector().register().pin()))

@@ -6,7 +6,7 @@ mod models;
 use crate::client::Client;
 use crate::config::{Config, ConfigError, WhenFull};
 use crate::counts::{ClientKey, Counts, no_limit_if_zero};
-use crate::epoch::{Guard, pin};
+use crate::epoch::{Anew, Enter, pin};
 use crate::permit::Permit;
 use crate::rejected::Rejected;
 use crate::session::Session;
@@ -123,21 +123,16 @@ impl Limiter {
     /// ```
     #[inline]
     pub fn try_acquire(&self, client: impl Into<Client>) -> Result<Permit, Rejected> {
-        self.acquire(client.into(), pin)
+        self.acquire(client.into(), Anew)
     }
 
-    /// `enter` pins, or lends the guard of a pin that is there.
     #[inline(always)]
-    pub(crate) fn acquire<G: Borrow<Guard>>(
-        &self,
-        client: Client,
-        enter: impl FnOnce() -> G,
-    ) -> Result<Permit, Rejected> {
+    pub(crate) fn acquire(&self, client: Client, enter: impl Enter) -> Result<Permit, Rejected> {
         let hot = &*self.inner.hot;
         // ORDERING: Acquire, with the Release in `set_config`: who sees a limit also sees the configuration it is of.
         let limit = hot.limit.load(Acquire);
         if limit == BY_POLICY {
-            return self.acquire_by_policy(client, enter().borrow());
+            return self.acquire_by_policy(client, enter.enter().borrow());
         }
         let key = hot.counts.key(client);
         match hot.counts.acquire(key, limit, enter) {

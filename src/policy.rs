@@ -167,7 +167,7 @@ impl Limiter {
                 WhenFull::AdmitUntracked => Ok(None),
             },
         };
-        let own = tracked(self.counts().acquire(key, limit, || guard), Rejected::ClientLimit)?;
+        let own = tracked(self.counts().acquire(key, limit, guard), Rejected::ClientLimit)?;
         let open = own.as_ref().map_or(0, |(_, open)| *open);
         let mut permit = Permit::from(own.map(|(held, _)| held));
         if !plain {

@@ -53,6 +53,6 @@ impl<'a> Session<'a> {
             self.calls = 0;
             self.guard.repin();
         }
-        self.limiter.acquire(client.into(), || &self.guard)
+        self.limiter.acquire(client.into(), &self.guard)
     }
 }

@@ -24,7 +24,7 @@ pub(crate) use counter::MAX_COUNT;
 pub(crate) use models::model;
 pub(crate) use slots::Key;
 
-use crate::epoch::{Guard, pin};
+use crate::epoch::{Enter, Guard, pin};
 use crate::hash::Spread;
 use crate::sync::Arc;
 use bin::{Find, Insert};
@@ -67,12 +67,15 @@ pub(crate) enum Refusal {
 
 /// Levels on a roster at most. Sizes are geometric, so this is never what stops a table from growing.
 const MAX_LEVELS: usize = 32;
-/// Bins of an older level that an insert drains in passing.
-const DRAIN: usize = 16;
-/// Inserts of one client in so many may look whether the table has become too large.
-const SHRINK_ONE_IN: u64 = 64;
+/// Inserts of one client in so many drain an older level in passing, so many bins each time. In a row, because
+/// neighbours are cheap to look at; more than one bin per insert, so that a level is drained before the next one
+/// that is twice its size has filled up.
+const DRAIN_ONE_IN: usize = if cfg!(connlimit_loom) { 1 } else { 16 };
+const DRAIN: usize = 64;
+/// Inserts of one client in so many look whether the table has become too large.
+const SHRINK_ONE_IN: usize = 64;
 /// Levels of at least so many bins grow by a factor of two, smaller ones by four: few levels, little slack.
-const LARGE: usize = 1 << 16;
+const LARGE: usize = 1 << 13;
 
 impl<K: Key> Table<K> {
     /// A table that takes at most `bytes` of memory, all of it at once if `preallocate`.
@@ -121,14 +124,9 @@ impl<K: Key> Table<K> {
     ///
     /// The hash is computed before `enter` pins: the two take about as long, and so they overlap.
     #[inline(always)]
-    pub(crate) fn acquire<G: Borrow<Guard>>(
-        &self,
-        key: K,
-        limit: u32,
-        enter: impl FnOnce() -> G,
-    ) -> Result<(Held, u32), Refusal> {
+    pub(crate) fn acquire(&self, key: K, limit: u32, enter: impl Enter) -> Result<(Held, u32), Refusal> {
         let hash = self.spread.hash(key);
-        let guard = enter();
+        let guard = enter.enter();
         let guard = guard.borrow();
         let level = self.roster.load(guard).newest();
         if let Some(segment) = level.segment(hash, guard) {
@@ -249,12 +247,16 @@ impl<K: Key> Table<K> {
         true
     }
 
-    /// What an insert does for the table as a whole: a bounded share of draining, or a look at its size.
+    /// What an insert does for the table as a whole: now and then a bounded share of draining, or a look at its size.
     fn tidy(&self, roster: &Roster<K>, hash: u64, guard: &Guard) {
-        let older = roster.older();
-        if older.len() > 0 {
-            self.drain(roster, (hash >> 32) as usize % older.len(), DRAIN, guard);
-        } else if hash >> 32 & (SHRINK_ONE_IN - 1) == 0 {
+        let older = roster.older().len();
+        // The low bits choose the bin; these are independent of it, and the key keeps peers from choosing them.
+        let lot = (hash >> 32) as usize;
+        if older > 0 {
+            if lot % DRAIN_ONE_IN == 0 {
+                self.drain(roster, lot / DRAIN_ONE_IN % older, DRAIN, guard);
+            }
+        } else if lot % SHRINK_ONE_IN == 0 {
             self.shrink(roster, hash, guard);
         }
     }

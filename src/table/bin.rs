@@ -52,6 +52,15 @@ pub(super) enum Insert<'a> {
     Crowded,
 }
 
+/// What a look at the words of a bin found.
+#[derive(Default)]
+struct Collected {
+    /// Slots that may be used again, as a mask.
+    expired: u32,
+    /// Others will be, once the clock has moved.
+    waiting: bool,
+}
+
 /// Up to this many inline slots may be free before an insert looks for words to collect.
 const FEW_FREE: u32 = 2;
 
@@ -99,10 +108,26 @@ impl<K: Key> Bin<K> {
     }
 
     /// Looks for `key`. A word found was alive, and the slot its own, at one moment within the call.
-    ///
-    /// Ends: it starts over only when another thread's publication took effect.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, key: K) -> Find<'_> {
+        // The common cases, in line: the first slot that looks right is, or none does and none is elsewhere.
+        let header = self.header();
+        let slots = self.inline.looks_like(key) & header.valid();
+        if slots != 0 {
+            let mut changed = false;
+            let first = slots & slots.wrapping_neg();
+            if let Some(found) = self.confirm(header, first, &self.inline, 0, &mut changed) {
+                return found;
+            }
+        } else if header.valid() & !Self::INLINE_MASK == 0 {
+            return Find::Absent(header);
+        }
+        self.find_anywhere(key)
+    }
+
+    /// Ends: it starts over only when another thread's publication took effect.
+    #[inline(never)]
+    fn find_anywhere(&self, key: K) -> Find<'_> {
         loop {
             let header = self.header();
             let mut changed = false;
@@ -175,16 +200,18 @@ impl<K: Key> Bin<K> {
             if header.is_closed() {
                 return Insert::Closed;
             }
-            let mut expired = 0;
+            let mut found = Collected::default();
             let mut usable = header.free();
             if (usable & Self::INLINE_MASK).count_ones() <= FEW_FREE {
-                expired = self.collect(header, clock, guard);
-                usable |= expired;
+                found = self.collect(header, clock, guard);
+                usable |= found.expired;
             }
             if usable & Self::INLINE_MASK == 0 {
-                // Someone may be holding the clock back without need: give the epoch a push.
-                guard.flush();
-                if tell_crowded && (self.overflow().is_none() || header.is_one_in_eight()) {
+                if found.waiting {
+                    // A slot would be free if the clock were further: give the epoch a push.
+                    guard.flush();
+                }
+                if tell_crowded && (self.overflow().is_none() || header.is_one_in_32()) {
                     return Insert::Crowded;
                 }
                 if !self.ensure_overflow(budget) {
@@ -196,7 +223,7 @@ impl<K: Key> Bin<K> {
                 return Insert::Full;
             }
             let slot = usable.trailing_zeros() as usize;
-            if let Some(counter) = self.claim_and_publish(header, slot, expired, key) {
+            if let Some(counter) = self.claim_and_publish(header, slot, found.expired, key) {
                 return Insert::Inserted(counter);
             }
         }
@@ -234,10 +261,9 @@ impl<K: Key> Bin<K> {
 
     /// Stamps the words without connections, and says which slots may be used again.
     #[cold]
-    fn collect(&self, header: Header, clock: &Arc<Clock>, guard: &Guard) -> u32 {
+    fn collect(&self, header: Header, clock: &Arc<Clock>, guard: &Guard) -> Collected {
         let now = clock.now();
-        let mut expired = 0;
-        let mut waiting = false;
+        let Collected { mut expired, mut waiting } = Collected::default();
         let mut slots = header.valid();
         while slots != 0 {
             let slot = slots.trailing_zeros();
@@ -256,7 +282,7 @@ impl<K: Key> Bin<K> {
         if waiting {
             Clock::request_tick(clock, guard);
         }
-        expired
+        Collected { expired, waiting }
     }
 
     /// Makes sure that the overflow block exists; `false` when memory is at its bound.

@@ -58,13 +58,14 @@ impl Header {
     }
 
     /// Whether `slot`, valid in `self`, has held the same client all the way to `later`.
+    #[inline(always)]
     pub(super) const fn still_holds(self, slot: usize, later: Self) -> bool {
-        self.same_version(later) && later.valid() & 1 << slot != 0
+        (self.0 ^ later.0) & (u64::MAX << VERSION | 1 << slot) == 0
     }
 
-    /// True for one version in eight.
-    pub(super) const fn is_one_in_eight(self) -> bool {
-        self.0 >> VERSION & 7 == 0
+    /// True for one version in 32.
+    pub(super) const fn is_one_in_32(self) -> bool {
+        self.0 >> VERSION & 31 == 0
     }
 
     /// With `slot` claimed and the `expired` slots given up.

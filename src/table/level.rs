@@ -279,9 +279,9 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Two thirds of the inline slots are in use: so many bins overflow that a larger level is cheaper.
+    /// Three quarters of the inline slots are in use: so many bins overflow that a larger level is cheaper.
     pub(super) const fn is_crowded(&self) -> bool {
-        self.live * 3 >= self.slots * 2
+        self.live * 4 >= self.slots * 3
     }
 
     /// Less than one in sixteen is in use.

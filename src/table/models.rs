@@ -9,6 +9,7 @@
 //! Hash and key are the same number here: keys of one parity share a bin of a level of two.
 
 use super::*;
+use crate::epoch::Anew;
 use crate::sync::Arc;
 use loom::thread;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
@@ -68,7 +69,7 @@ impl World {
     }
 
     fn acquire(&self, key: u32, limit: u32) -> Result<Out, Refusal> {
-        let (held, _) = self.table.acquire(key, limit, pin)?;
+        let (held, _) = self.table.acquire(key, limit, Anew)?;
         let out = self.out[key as usize].fetch_add(1, SeqCst) + 1;
         assert!(out <= limit.cast_signed(), "{out} permits for a limit of {limit}");
         Ok(Out { out: std::sync::Arc::clone(&self.out), key, held: Some(held) })
@@ -203,7 +204,7 @@ fn below_the_limit_nobody_is_refused() {
 fn a_refused_attempt_changes_nothing() {
     model("a_refused_attempt_changes_nothing", 5, 2, || {
         let world = World::new();
-        let held = world.table.acquire(0, 2, pin).unwrap().0;
+        let held = world.table.acquire(0, 2, Anew).unwrap().0;
         let other = Arc::clone(&world);
         // By a limit of one this client is full: refused at every moment until the release.
         let thread = thread::spawn(move || drop(other.acquire(0, 1)));
@@ -380,7 +381,7 @@ fn drain_meets_admission() {
 fn drain_meets_release() {
     model("drain_meets_release", 3, 2, || {
         let world = World::new();
-        let held = world.table.acquire(0, 1, pin).unwrap().0;
+        let held = world.table.acquire(0, 1, Anew).unwrap().0;
         let guard = pin();
         world.table.grow(world.table.roster.load(&guard), &guard);
         drop(guard);
@@ -469,7 +470,7 @@ fn shrink_meets_admission() {
 fn the_limiter_goes_while_permits_are_released() {
     model("the_limiter_goes_while_permits_are_released", 5, 3, || {
         let table = Table::<u32>::new(usize::MAX / 2, false);
-        let held = [0, 0, 4].map(|key| table.acquire(key, 2, pin).unwrap().0);
+        let held = [0, 0, 4].map(|key| table.acquire(key, 2, Anew).unwrap().0);
         let threads = held.map(|held| thread::spawn(move || drop(held)));
         drop(table);
         threads.map(|thread| thread.join().unwrap());
@@ -480,8 +481,8 @@ fn the_limiter_goes_while_permits_are_released() {
 fn a_permit_outlives_the_limiter() {
     model("a_permit_outlives_the_limiter", 5, 3, || {
         let table = Table::<u32>::new(usize::MAX / 2, false);
-        let first = table.acquire(0, 2, pin).unwrap().0;
-        let second = table.acquire(0, 2, pin).unwrap().0;
+        let first = table.acquire(0, 2, Anew).unwrap().0;
+        let second = table.acquire(0, 2, Anew).unwrap().0;
         drop(table);
         let thread = thread::spawn(move || drop(first));
         drop(second);
