@@ -3,5 +3,9 @@
 mod accept_error;
 mod limited;
 pub mod net;
+#[cfg(feature = "tokio")]
+mod refuse;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 pub use limited::Limited;

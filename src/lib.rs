@@ -15,6 +15,8 @@ mod sync;
 mod table;
 mod tally;
 
+#[cfg(feature = "tokio")]
+pub use adapters::tokio;
 pub use adapters::{Limited, net};
 pub use client::Client;
 pub use client::embedded::{Embedded, EmbeddedPolicy};
