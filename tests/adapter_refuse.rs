@@ -4,13 +4,13 @@ mod loopback;
 
 use connlimit::tokio::{AnswerBudget, LimitedListener, Refuse, Refuser};
 use connlimit::{Config, Limited, Limiter};
+use core::net::SocketAddr;
+use core::time::Duration;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use loopback::{client, dial, eventually, listen, until_closed, within};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -129,7 +129,7 @@ async fn a_real_http1_client_understands_the_refusal() {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, "client connection limit reached\n");
         drop(sender);
-        let _ = within("the connection to end", connection).await;
+        let _gone = within("the connection to end", connection).await;
     }
     assert_eq!(server.refuser.counts().answered, 20);
 }
@@ -204,7 +204,7 @@ async fn an_answer_is_cut_off_at_its_deadline_and_its_place_given_to_the_next() 
                 refused += 1;
                 eventually("the refusal", || server.refuser.counts().total() == refused).await;
                 // Speaks, but never hangs up: only the deadline ends the draining.
-                let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
+                let _gone = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
                 if server.refuser.counts().answered == answered {
                     return stream;
                 }
@@ -250,7 +250,7 @@ async fn a_handler_that_hangs_or_panics_costs_its_place_only_until_it_ends() {
     let refuse = Refuse::handler(|mut stream: TcpStream, _| async move {
         match stream.read_u8().await {
             Ok(b'!') => std::panic::resume_unwind(Box::new("a handler's fault")),
-            _ => std::future::pending().await,
+            _ => core::future::pending().await,
         }
     });
     let mut server = Server::full_for_client_1(Refuser::new(refuse, budget)).await;
@@ -259,7 +259,7 @@ async fn a_handler_that_hangs_or_panics_costs_its_place_only_until_it_ends() {
         within("a free place", async {
             while server.refuser.counts().answered == before {
                 let mut stream = server.refused().await;
-                let _ = stream.write_all(byte).await;
+                let _gone = stream.write_all(byte).await;
                 assert_eq!(until_closed(&mut stream).await, b"");
             }
         })

@@ -2,15 +2,15 @@
 
 mod loopback;
 
-use connlimit::tokio::{LimitedListener, Listen, Transport};
+use connlimit::tokio::{LimitedListener, Listen};
 use connlimit::{Client, Config, Limited, Limiter};
+use core::net::SocketAddr;
+use core::task::{Context, Poll};
+use core::time::Duration;
 use loopback::{client, dial, eventually, listen, until_closed, within};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -276,15 +276,15 @@ async fn a_cancelled_accept_loses_no_connection() {
 /// A TCP listener whose first attempts fail in given ways.
 struct Troubled {
     socket: TcpListener,
-    errors: Mutex<VecDeque<io::Error>>,
+    errors: VecDeque<io::Error>,
 }
 
 impl Listen for Troubled {
     type Stream = TcpStream;
     type Addr = SocketAddr;
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        match self.errors.lock().unwrap().pop_front() {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        match self.errors.pop_front() {
             Some(error) => Poll::Ready(Err(error)),
             None => self.socket.poll_accept(cx),
         }
@@ -303,14 +303,14 @@ impl Listen for Troubled {
 #[tokio::test]
 async fn the_loop_survives_a_lack_of_descriptors_and_dead_peers() {
     let (socket, addr) = listen().await;
-    let errors = Mutex::new(VecDeque::from([
+    let errors = VecDeque::from([
         io::Error::from_raw_os_error(24), // EMFILE
         io::Error::from_raw_os_error(23), // ENFILE
         ErrorKind::ConnectionAborted.into(),
         io::Error::from_raw_os_error(105), // ENOBUFS
         io::Error::from_raw_os_error(12),  // ENOMEM
         ErrorKind::ConnectionReset.into(),
-    ]));
+    ]);
     let told = Arc::new(Mutex::new(Vec::new()));
     let mut listener =
         LimitedListener::new(Troubled { socket, errors }, Limiter::new(Config::new(1))).on_error({
@@ -328,7 +328,7 @@ async fn the_loop_survives_a_lack_of_descriptors_and_dead_peers() {
 #[tokio::test]
 async fn a_broken_listener_is_reported() {
     let (socket, _) = listen().await;
-    let errors = Mutex::new(VecDeque::from([io::Error::from(ErrorKind::InvalidInput)]));
+    let errors = VecDeque::from([io::Error::from(ErrorKind::InvalidInput)]);
     let mut listener =
         LimitedListener::new(Troubled { socket, errors }, Limiter::new(Config::new(1)));
     let error = within("an error", listener.accept()).await.unwrap_err();
@@ -337,15 +337,15 @@ async fn a_broken_listener_is_reported() {
 
 #[tokio::test]
 async fn another_transport_can_be_limited() {
-    struct Pipes(Mutex<VecDeque<DuplexStream>>);
+    struct Pipes(VecDeque<DuplexStream>);
     impl Listen for Pipes {
         type Stream = DuplexStream;
         type Addr = &'static str;
         fn poll_accept(
-            &self,
+            &mut self,
             _: &mut Context<'_>,
         ) -> Poll<io::Result<(DuplexStream, &'static str)>> {
-            match self.0.lock().unwrap().pop_front() {
+            match self.0.pop_front() {
                 Some(pipe) => Poll::Ready(Ok((pipe, "a tenant"))),
                 None => Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
             }
@@ -360,7 +360,7 @@ async fn another_transport_can_be_limited() {
     let (a, _a) = duplex(16);
     let (b, mut refused) = duplex(16);
     let limiter = Limiter::new(Config::new(1));
-    let pipes = Pipes(Mutex::new([a, b].into()));
+    let pipes = Pipes([a, b].into());
     let mut listener = LimitedListener::new(pipes, limiter.clone());
     let _stream = accept(&mut listener).await;
     assert!(within("the last pipe", listener.accept()).await.is_err());

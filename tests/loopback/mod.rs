@@ -1,41 +1,41 @@
 //! Clients and waits for tests on loopback. Every address in 127.0.0.0/8 is a client of its own on Linux.
 #![allow(dead_code, reason = "each test file uses the part it needs")]
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Long enough for the slowest machine; a test that waits for it has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub const fn client(last: u8) -> Ipv4Addr {
+pub(crate) const fn client(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 5, last)
 }
 
-pub async fn listen() -> (TcpListener, SocketAddr) {
+pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     (listener, addr)
 }
 
 /// Connects to `to` as the client `from`.
-pub async fn dial(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
+pub(crate) async fn dial(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(IpAddr::V4(from), 0)).unwrap();
     within("connecting", socket.connect(to)).await.unwrap()
 }
 
 /// Waits for `future`, and fails with `what` when it takes for ever.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(done) => done,
-        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
-    }
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(done) = tokio::time::timeout(PATIENCE, future).await else {
+        panic!("{what}: not within {PATIENCE:?}")
+    };
+    done
 }
 
 /// Polls until `holds` does, and fails with `what` when it never does.
-pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     within(what, async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -45,7 +45,7 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Waits until the other side ends the connection, in whatever way; whatever it says before is returned.
-pub async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+pub(crate) async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut said = Vec::new();
     let mut buf = [0; 1024];
     loop {

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// A listening socket that [`LimitedListener`](super::LimitedListener) can guard.
 ///
 /// Implement it for sockets that Tokio does not have, such as vsock.
-pub trait Listen: Send + Sync + 'static {
+pub trait Listen: Send + 'static {
     /// An accepted connection.
     type Stream: Transport;
     /// The address of its peer.
@@ -23,7 +23,8 @@ pub trait Listen: Send + Sync + 'static {
     /// # Errors
     ///
     /// Those of the operating system, unchanged: their kind and number decide whether the accept loop goes on.
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, Self::Addr)>>;
+    fn poll_accept(&mut self, cx: &mut Context<'_>)
+    -> Poll<io::Result<(Self::Stream, Self::Addr)>>;
 
     /// Who the connection is counted for.
     fn client(&self, stream: &Self::Stream, addr: &Self::Addr) -> Client;
@@ -53,7 +54,7 @@ impl Listen for TcpListener {
     type Stream = TcpStream;
     type Addr = SocketAddr;
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         Self::poll_accept(self, cx)
     }
 
@@ -92,7 +93,10 @@ mod unix {
         type Stream = UnixStream;
         type Addr = SocketAddr;
 
-        fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
+        fn poll_accept(
+            &mut self,
+            cx: &mut Context<'_>,
+        ) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
             Self::poll_accept(self, cx)
         }
 

@@ -52,8 +52,8 @@ pub struct LimitedListener<L: Listen> {
 /// An admitted connection and the address of its peer.
 pub type Accepted<L> = (Limited<<L as Listen>::Stream>, <L as Listen>::Addr);
 
-type OnError = Box<dyn Fn(&io::Error) + Send + Sync>;
-type CountAs<L> = Box<dyn Fn(&<L as Listen>::Stream, &<L as Listen>::Addr) -> Client + Send + Sync>;
+type OnError = Box<dyn FnMut(&io::Error) + Send>;
+type CountAs<L> = Box<dyn FnMut(&<L as Listen>::Stream, &<L as Listen>::Addr) -> Client + Send>;
 
 impl<L: Listen> LimitedListener<L> {
     /// Guards `listener` with `limiter`. Connections over the limit are closed.
@@ -71,7 +71,7 @@ impl<L: Listen> LimitedListener<L> {
     #[must_use]
     pub fn count_as(
         mut self,
-        client: impl Fn(&L::Stream, &L::Addr) -> Client + Send + Sync + 'static,
+        client: impl FnMut(&L::Stream, &L::Addr) -> Client + Send + 'static,
     ) -> Self {
         self.count_as = Some(Box::new(client));
         self
@@ -87,7 +87,7 @@ impl<L: Listen> LimitedListener<L> {
 
     /// Is told of each error that the accept loop survives; for a log or a counter. Must not block.
     #[must_use]
-    pub fn on_error(mut self, observe: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {
+    pub fn on_error(mut self, observe: impl FnMut(&io::Error) + Send + 'static) -> Self {
         self.source.on_error = Some(Box::new(observe));
         self
     }
@@ -119,13 +119,28 @@ impl<L: Listen> LimitedListener<L> {
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted<L>>> {
         loop {
             let (stream, addr) = ready!(self.source.poll_accept(cx))?;
-            let client = match &self.count_as {
+            let client = match &mut self.count_as {
                 Some(count_as) => count_as(&stream, &addr),
                 None => self.source.listener.client(&stream, &addr),
             };
             match self.limiter.try_acquire(client) {
                 Ok(permit) => return Poll::Ready(Ok((Limited::new(stream, permit), addr))),
                 Err(reason) => self.refuser.refuse(stream, Refusal { client, reason }),
+            }
+        }
+    }
+
+    /// [`poll_accept`](Self::poll_accept) for servers that have no use for an error: it is
+    /// [told](Self::on_error), and another attempt is made after a pause.
+    #[cfg(feature = "axum")]
+    pub(crate) fn poll_accept_always(&mut self, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
+        loop {
+            match ready!(self.poll_accept(cx)) {
+                Ok(accepted) => return Poll::Ready(accepted),
+                Err(error) => {
+                    self.source.backoff.pause();
+                    self.source.tell(&error);
+                }
             }
         }
     }
@@ -189,9 +204,13 @@ impl<L: Listen> Source<L> {
                 AcceptError::Exhausted => self.backoff.pause(),
                 AcceptError::Listener => return Poll::Ready(Err(error)),
             }
-            if let Some(observe) = &self.on_error {
-                observe(&error);
-            }
+            self.tell(&error);
+        }
+    }
+
+    fn tell(&mut self, error: &io::Error) {
+        if let Some(observe) = &mut self.on_error {
+            observe(error);
         }
     }
 }
