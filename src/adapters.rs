@@ -9,6 +9,8 @@ mod limited;
 pub mod net;
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod peer;
+#[cfg(feature = "proxy-protocol")]
+pub mod proxy;
 #[cfg(feature = "tokio")]
 mod refuse;
 #[cfg(feature = "tokio")]

@@ -21,6 +21,8 @@ pub use adapters::PeerAddr;
 pub use adapters::axum;
 #[cfg(feature = "hyper")]
 pub use adapters::hyper;
+#[cfg(feature = "proxy-protocol")]
+pub use adapters::proxy;
 #[cfg(feature = "tokio")]
 pub use adapters::tokio;
 #[cfg(feature = "tonic")]

@@ -1,4 +1,4 @@
-//! A limited listener for [`axum::serve`].
+//! A limited listener for [`axum::serve()`].
 //!
 //! The permit lives in the connection, so it covers all its requests, streaming bodies, and the WebSocket it may be
 //! upgraded to. [`LimitedListener`] implements [`Listener`]; errors of `accept` that would end other loops are
