@@ -3,6 +3,8 @@
 mod accept_error;
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "forwarded")]
+pub mod forwarded;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod limited;

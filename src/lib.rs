@@ -19,6 +19,8 @@ mod tally;
 pub use adapters::PeerAddr;
 #[cfg(feature = "axum")]
 pub use adapters::axum;
+#[cfg(feature = "forwarded")]
+pub use adapters::forwarded;
 #[cfg(feature = "hyper")]
 pub use adapters::hyper;
 #[cfg(feature = "proxy-protocol")]

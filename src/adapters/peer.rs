@@ -25,3 +25,31 @@ impl From<PeerAddr> for Client {
         addr.into()
     }
 }
+
+/// The peer that a server attached to a request, in any of the ways that this crate knows of.
+#[cfg(feature = "tower")]
+pub(crate) fn attached_peer(extensions: &http::Extensions) -> Option<SocketAddr> {
+    if let Some(PeerAddr(addr)) = extensions.get() {
+        return Some(*addr);
+    }
+    #[cfg(feature = "axum")]
+    {
+        use axum::extract::ConnectInfo;
+
+        if let Some(ConnectInfo(PeerAddr(addr))) = extensions.get() {
+            return Some(*addr);
+        }
+        if let Some(ConnectInfo(addr)) = extensions.get() {
+            return Some(*addr);
+        }
+    }
+    #[cfg(feature = "tonic")]
+    {
+        use tonic::transport::server::TcpConnectInfo;
+
+        if let Some(info) = extensions.get::<TcpConnectInfo>() {
+            return info.remote_addr();
+        }
+    }
+    None
+}

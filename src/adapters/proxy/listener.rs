@@ -31,10 +31,12 @@ pub struct Proxied<L: Listen<Addr = SocketAddr>> {
     max_reading: usize,
     /// Headers being read, counted for the proxy they come from.
     readers: Limiter,
-    reading: JoinSet<Result<(L::Stream, SocketAddr), (ProxyError, SocketAddr)>>,
+    reading: JoinSet<Read<L::Stream>>,
     on_error: Option<OnError>,
 }
 
+/// A connection and whom it is counted for, or what was wrong and with whom.
+type Read<S> = Result<(S, SocketAddr), (ProxyError, SocketAddr)>;
 type OnError = Box<dyn FnMut(&ProxyError, SocketAddr) + Send>;
 
 /// What happens to connections from outside the trusted networks.

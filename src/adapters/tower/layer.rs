@@ -1,7 +1,8 @@
 //! Finds the client of a request in what the server has attached to it.
 
 use super::ConnectionInfo;
-use crate::{Client, Limiter, PeerAddr};
+use crate::adapters::peer::attached_peer;
+use crate::{Client, Limiter};
 use core::{
     fmt,
     task::{Context, Poll},
@@ -32,7 +33,7 @@ impl ConnectionInfoLayer {
     pub fn new(limiter: Limiter) -> Self {
         Self {
             limiter,
-            count_as: Arc::new(attached_peer),
+            count_as: Arc::new(|extensions| attached_peer(extensions).map(Client::from)),
         }
     }
 
@@ -58,33 +59,6 @@ impl ConnectionInfoLayer {
         self.count_as = Arc::new(client);
         self
     }
-}
-
-fn attached_peer(extensions: &Extensions) -> Option<Client> {
-    if let Some(peer) = extensions.get::<PeerAddr>() {
-        return Some((*peer).into());
-    }
-    #[cfg(feature = "axum")]
-    {
-        use axum::extract::ConnectInfo;
-        use core::net::SocketAddr;
-
-        if let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<PeerAddr>>() {
-            return Some((*peer).into());
-        }
-        if let Some(ConnectInfo(addr)) = extensions.get::<ConnectInfo<SocketAddr>>() {
-            return Some((*addr).into());
-        }
-    }
-    #[cfg(feature = "tonic")]
-    {
-        use tonic::transport::server::TcpConnectInfo;
-
-        if let Some(info) = extensions.get::<TcpConnectInfo>() {
-            return info.remote_addr().map(Client::from);
-        }
-    }
-    None
 }
 
 impl<S> Layer<S> for ConnectionInfoLayer {
