@@ -15,8 +15,8 @@ use axum::{Extension, Router};
 use connlimit::tokio::{LimitedListener, Refuse, Refuser};
 use connlimit::tower::{ConnectionInfo, ConnectionInfoLayer};
 use connlimit::{Config, Limiter, PeerAddr};
-use core::{net::IpAddr, time::Duration};
-use std::{env, error::Error, io};
+use core::{error::Error, net::IpAddr, time::Duration};
+use std::{env, io};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::StreamExt;
@@ -33,12 +33,12 @@ async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io:
         .route("/hold", get(hold))
         .layer(ConnectionInfoLayer::new(limiter.clone()))
         .into_make_service_with_connect_info::<PeerAddr>();
-    let admin_app = Router::new()
+    let changes = Router::new()
         .route("/limit/{limit}", put(set_limit))
         .route("/metrics/{client}", get(metrics))
         .with_state((limiter, refuser));
 
-    let (served, _) = tokio::join!(axum::serve(listener, app), axum::serve(admin, admin_app));
+    let (served, _) = tokio::join!(axum::serve(listener, app), axum::serve(admin, changes));
     served
 }
 

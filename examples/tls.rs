@@ -7,8 +7,9 @@
 
 use connlimit::tokio::LimitedListener;
 use connlimit::{Config, Limiter};
+use core::error::Error;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use std::{env, error::Error, io, sync::Arc};
+use std::{env, io, sync::Arc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};

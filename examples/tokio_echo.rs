@@ -7,7 +7,8 @@
 
 use connlimit::tokio::LimitedListener;
 use connlimit::{Config, Limiter};
-use std::{env, error::Error, io};
+use core::error::Error;
+use std::{env, io};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

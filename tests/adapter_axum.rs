@@ -5,16 +5,16 @@ mod loopback;
 use axum::extract::{ConnectInfo, WebSocketUpgrade, ws};
 use axum::serve::ListenerExt;
 use axum::{Extension, Router, routing::get};
-use connlimit::tokio::{LimitedListener, Listen, Refuse};
+use connlimit::tokio::{LimitedListener, Refuse};
 use connlimit::tower::{ConnectionInfo, ConnectionInfoLayer};
-use connlimit::{Client, Config, Limiter, PeerAddr};
+use connlimit::{Config, Limiter, PeerAddr};
 use core::net::SocketAddr;
-use core::task::{Context, Poll};
-use loopback::{client, dial, eventually, listen, until_closed, within};
-use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex};
+use loopback::{Scripted, TENANT, client, dial, eventually, listen, until_closed, within};
+use std::io::ErrorKind;
+use std::sync::mpsc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_stream::StreamExt;
 
 async fn ask(stream: &mut TcpStream, path: &str) -> String {
@@ -124,41 +124,21 @@ async fn axums_own_connect_info_comes_with_tap_io() {
     assert_eq!(ask(&mut stream, "/open").await, "1");
 }
 
-/// A TCP listener that is broken at first.
-struct Broken(TcpListener, bool);
-
-impl Listen for Broken {
-    type Stream = TcpStream;
-    type Addr = SocketAddr;
-
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        if core::mem::take(&mut self.1) {
-            return Poll::Ready(Err(ErrorKind::PermissionDenied.into()));
-        }
-        self.0.poll_accept(cx)
-    }
-
-    fn client(&self, _: &TcpStream, addr: &SocketAddr) -> Client {
-        (*addr).into()
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-#[tokio::test]
-async fn serving_goes_on_after_an_error_that_has_nobody_to_go_to() {
-    let (socket, addr) = listen().await;
-    let limiter = Limiter::new(Config::new(1));
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let listener = LimitedListener::new(Broken(socket, true), limiter.clone()).on_error({
-        let told = Arc::clone(&told);
-        move |error| told.lock().unwrap().push(error.kind())
-    });
-    let app = app(&limiter).into_make_service_with_connect_info::<PeerAddr>();
-    tokio::spawn(async { axum::serve(listener, app).await });
-    let mut stream = dial(client(1), addr).await;
-    assert_eq!(ask(&mut stream, "/open").await, "1");
-    assert_eq!(*told.lock().unwrap(), [ErrorKind::PermissionDenied]);
+#[tokio::test(start_paused = true)]
+async fn an_error_that_has_nobody_to_go_to_is_told_and_followed_by_a_pause() {
+    let (pipe, _peer) = tokio::io::duplex(16);
+    let script = Scripted([Err(ErrorKind::PermissionDenied.into()), Ok(pipe)].into());
+    let (told, errors) = mpsc::channel();
+    let mut listener = LimitedListener::new(script, Limiter::new(Config::new(1)))
+        .on_error(move |error| told.send(error.kind()).unwrap());
+    let start = Instant::now();
+    let accepted = axum::serve::Listener::accept(&mut listener);
+    let (_stream, tenant) = within("an admission", accepted).await;
+    assert_eq!(tenant, TENANT);
+    // The clock is Tokio's and stands still but for the pause.
+    assert_eq!(start.elapsed().as_millis(), 5);
+    assert_eq!(
+        errors.try_iter().collect::<Vec<_>>(),
+        [ErrorKind::PermissionDenied]
+    );
 }

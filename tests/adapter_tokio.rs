@@ -5,14 +5,13 @@ mod loopback;
 use connlimit::tokio::{LimitedListener, Listen};
 use connlimit::{Client, Config, Limited, Limiter};
 use core::net::SocketAddr;
-use core::task::{Context, Poll};
 use core::time::Duration;
-use loopback::{client, dial, eventually, listen, until_closed, within};
-use std::collections::VecDeque;
+use loopback::{Scripted, TENANT, client, dial, eventually, listen, until_closed, within};
 use std::io::{self, ErrorKind, IoSlice};
-use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 async fn limited(max: u32) -> (LimitedListener<TcpListener>, Limiter, SocketAddr) {
     let (socket, addr) = listen().await;
@@ -273,99 +272,50 @@ async fn a_cancelled_accept_loses_no_connection() {
     assert_eq!(limiter.num_open(client(1)), 100);
 }
 
-/// A TCP listener whose first attempts fail in given ways.
-struct Troubled {
-    socket: TcpListener,
-    errors: VecDeque<io::Error>,
-}
-
-impl Listen for Troubled {
-    type Stream = TcpStream;
-    type Addr = SocketAddr;
-
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        match self.errors.pop_front() {
-            Some(error) => Poll::Ready(Err(error)),
-            None => self.socket.poll_accept(cx),
-        }
-    }
-
-    fn client(&self, _: &TcpStream, addr: &SocketAddr) -> Client {
-        (*addr).into()
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-}
-
 #[cfg(target_os = "linux")]
-#[tokio::test]
-async fn the_loop_survives_a_lack_of_descriptors_and_dead_peers() {
-    let (socket, addr) = listen().await;
-    let errors = VecDeque::from([
-        io::Error::from_raw_os_error(24), // EMFILE
-        io::Error::from_raw_os_error(23), // ENFILE
-        ErrorKind::ConnectionAborted.into(),
-        io::Error::from_raw_os_error(105), // ENOBUFS
-        io::Error::from_raw_os_error(12),  // ENOMEM
-        ErrorKind::ConnectionReset.into(),
-    ]);
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let mut listener =
-        LimitedListener::new(Troubled { socket, errors }, Limiter::new(Config::new(1))).on_error({
-            let told = Arc::clone(&told);
-            move |error| told.lock().unwrap().push(error.raw_os_error())
-        });
-    let _peer = dial(client(1), addr).await;
+#[tokio::test(start_paused = true)]
+async fn a_lack_of_descriptors_or_memory_pauses_the_loop_and_dead_peers_do_not() {
+    let (pipe, _peer) = duplex(16);
+    let script = [
+        Err(io::Error::from_raw_os_error(24)), // EMFILE
+        Err(io::Error::from_raw_os_error(23)), // ENFILE
+        Err(ErrorKind::ConnectionAborted.into()),
+        Err(io::Error::from_raw_os_error(105)), // ENOBUFS
+        Err(io::Error::from_raw_os_error(12)),  // ENOMEM
+        Err(ErrorKind::ConnectionReset.into()),
+        Ok(pipe),
+    ];
+    let (told, errors) = mpsc::channel();
+    let mut listener = LimitedListener::new(Scripted(script.into()), Limiter::new(Config::new(1)))
+        .on_error(move |error| told.send(error.raw_os_error()).unwrap());
+    let start = Instant::now();
     let _stream = accept(&mut listener).await;
+    // The clock is Tokio's and stands still but for the pauses: 5, 10, 20 and 40 ms.
+    assert_eq!(start.elapsed().as_millis(), 75);
+    let errors: Vec<_> = errors.try_iter().collect();
     assert_eq!(
-        *told.lock().unwrap(),
+        errors,
         [Some(24), Some(23), None, Some(105), Some(12), None]
     );
 }
 
 #[tokio::test]
 async fn a_broken_listener_is_reported() {
-    let (socket, _) = listen().await;
-    let errors = VecDeque::from([io::Error::from(ErrorKind::InvalidInput)]);
-    let mut listener =
-        LimitedListener::new(Troubled { socket, errors }, Limiter::new(Config::new(1)));
+    let script = Scripted([Err(ErrorKind::InvalidInput.into())].into());
+    let mut listener = LimitedListener::new(script, Limiter::new(Config::new(1)));
     let error = within("an error", listener.accept()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
 #[tokio::test]
 async fn another_transport_can_be_limited() {
-    struct Pipes(VecDeque<DuplexStream>);
-    impl Listen for Pipes {
-        type Stream = DuplexStream;
-        type Addr = &'static str;
-        fn poll_accept(
-            &mut self,
-            _: &mut Context<'_>,
-        ) -> Poll<io::Result<(DuplexStream, &'static str)>> {
-            match self.0.pop_front() {
-                Some(pipe) => Poll::Ready(Ok((pipe, "a tenant"))),
-                None => Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
-            }
-        }
-        fn client(&self, _: &DuplexStream, addr: &&'static str) -> Client {
-            Client::named(addr)
-        }
-        fn local_addr(&self) -> io::Result<&'static str> {
-            Ok("here")
-        }
-    }
-    let (a, _a) = duplex(16);
-    let (b, mut refused) = duplex(16);
+    let ((a, _a), (b, mut refused)) = (duplex(16), duplex(16));
     let limiter = Limiter::new(Config::new(1));
-    let pipes = Pipes([a, b].into());
-    let mut listener = LimitedListener::new(pipes, limiter.clone());
+    let mut listener = LimitedListener::new(Scripted([Ok(a), Ok(b)].into()), limiter.clone());
     let _stream = accept(&mut listener).await;
-    assert!(within("the last pipe", listener.accept()).await.is_err());
+    tokio::spawn(async move { listener.accept().await });
     assert_eq!(until_closed(&mut refused).await, b"");
-    assert_eq!(limiter.num_open(Client::named("a tenant")), 1);
+    assert_eq!(limiter.num_open(Client::named(TENANT)), 1);
 }
 
 #[cfg(unix)]

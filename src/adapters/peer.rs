@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 /// The address a connection was counted for; behind a trusted proxy, the address that the proxy named.
 ///
 /// It is found in the extensions of a request: as `ConnectInfo<PeerAddr>` in axum, or as it is where a server put it
-/// there for [`ConnectionInfoLayer`](crate::tower::ConnectionInfoLayer).
+/// there for `tower::ConnectionInfoLayer`.
 ///
 /// # Examples
 ///

@@ -1,9 +1,12 @@
 //! Clients and waits for tests on loopback. Every address in 127.0.0.0/8 is a client of its own on Linux.
 #![allow(dead_code, reason = "each test file uses the part it needs")]
 
+use connlimit::{Client, tokio::Listen};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::task::{Context, Poll};
 use core::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use std::{collections::VecDeque, io};
+use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Long enough for the slowest machine; a test that waits for it has failed.
@@ -53,5 +56,33 @@ pub(crate) async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u
             Ok(0) | Err(_) => return said,
             Ok(read) => said.extend_from_slice(&buf[..read]),
         }
+    }
+}
+
+/// A listener that yields what it was given and then waits for ever. All its peers are one tenant.
+pub(crate) struct Scripted(pub(crate) VecDeque<io::Result<DuplexStream>>);
+
+pub(crate) const TENANT: &str = "a tenant";
+
+impl Listen for Scripted {
+    type Stream = DuplexStream;
+    type Addr = &'static str;
+
+    fn poll_accept(
+        &mut self,
+        _: &mut Context<'_>,
+    ) -> Poll<io::Result<(DuplexStream, &'static str)>> {
+        match self.0.pop_front() {
+            Some(next) => Poll::Ready(next.map(|pipe| (pipe, TENANT))),
+            None => Poll::Pending,
+        }
+    }
+
+    fn client(&self, _: &DuplexStream, tenant: &&'static str) -> Client {
+        Client::named(tenant)
+    }
+
+    fn local_addr(&self) -> io::Result<&'static str> {
+        Ok("here")
     }
 }

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 /// Adds a [`ConnectionInfo`] to each request whose client is known.
 ///
-/// The client is the peer that the server attached to the request: a [`PeerAddr`], in axum a `ConnectInfo` of it or
+/// The client is the peer that the server attached to the request: a [`PeerAddr`](crate::PeerAddr), in axum a `ConnectInfo` of it or
 /// of a `SocketAddr`, in tonic the peer of its connect info. For peers without an address, or to decide otherwise,
 /// say [`count_as`](Self::count_as). It has to name the client that the listener counts.
 ///
