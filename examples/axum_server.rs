@@ -62,9 +62,9 @@ async fn set_limit(State((limiter, _)): Admin, Path(limit): Path<u32>) -> Result
 
 async fn metrics(State((limiter, refuser)): Admin, Path(client): Path<IpAddr>) -> String {
     let open = limiter.num_open(client);
-    let refused = refuser.counts().total();
+    let turned_away = refuser.counts().total();
     format!(
-        "connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_refused_total {refused}\n"
+        "connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_refused_total {turned_away}\n"
     )
 }
 
