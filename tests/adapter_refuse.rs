@@ -111,6 +111,27 @@ async fn a_client_in_the_middle_of_a_large_request_reads_the_whole_429() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_on_sending_after_the_429_is_not_reset() {
+    let server = Server::full_for_client_1(Refuser::new(POLITE(), PATIENT)).await;
+    let mut stream = server.refused().await;
+    let request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    within("the answer to arrive", stream.readable())
+        .await
+        .unwrap();
+    for _ in 0..20 {
+        stream.write_all(&[b'x'; 1000]).await.unwrap();
+        // Lets the server's side of the runtime see it, and answer it with a reset if it were to.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut answer = String::new();
+    within("the rest", stream.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_real_http1_client_understands_the_refusal() {
     let server = Server::full_for_client_1(Refuser::new(POLITE(), PATIENT)).await;
     for _ in 0..20 {

@@ -192,12 +192,11 @@ fn origin(header: &[u8]) -> Result<Origin, ProxyError> {
         include_tlvs: false,
         ..ParseConfig::default()
     };
-    match ProxyHeader::parse(header, config) {
-        Ok((parsed, length)) if length == header.len() => Ok(parsed
-            .proxied_address()
-            .map_or(Origin::Proxy, |address| Origin::Client(address.source))),
-        _ => Err(ProxyError::Malformed),
-    }
+    let (parsed, _length) =
+        ProxyHeader::parse(header, config).map_err(|_| ProxyError::Malformed)?;
+    Ok(parsed
+        .proxied_address()
+        .map_or(Origin::Proxy, |address| Origin::Client(address.source)))
 }
 
 #[cfg(test)]
