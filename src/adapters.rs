@@ -1,7 +1,40 @@
 //! Where permits meet real connections. Each adapter is a file of its own and uses the public API only.
 
 mod accept_error;
+#[cfg(feature = "axum")]
+pub mod axum;
+#[cfg(feature = "forwarded")]
+pub mod forwarded;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod limited;
 pub mod net;
+#[cfg(any(feature = "axum", feature = "tower"))]
+mod peer;
+#[cfg(feature = "proxy-protocol")]
+pub mod proxy;
+#[cfg(feature = "tokio")]
+mod refuse;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+#[cfg(feature = "tonic")]
+pub mod tonic;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use limited::Limited;
+#[cfg(any(feature = "axum", feature = "tower"))]
+pub use peer::PeerAddr;
+
+/// Compiles the code in the README's sections on adapters.
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "hyper",
+    feature = "tonic",
+    feature = "tower",
+    feature = "proxy-protocol",
+    feature = "forwarded"
+))]
+#[doc = include_str!("../README.adapters.md")]
+mod readme {}

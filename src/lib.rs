@@ -15,6 +15,22 @@ mod sync;
 mod table;
 mod tally;
 
+#[cfg(any(feature = "axum", feature = "tower"))]
+pub use adapters::PeerAddr;
+#[cfg(feature = "axum")]
+pub use adapters::axum;
+#[cfg(feature = "forwarded")]
+pub use adapters::forwarded;
+#[cfg(feature = "hyper")]
+pub use adapters::hyper;
+#[cfg(feature = "proxy-protocol")]
+pub use adapters::proxy;
+#[cfg(feature = "tokio")]
+pub use adapters::tokio;
+#[cfg(feature = "tonic")]
+pub use adapters::tonic;
+#[cfg(feature = "tower")]
+pub use adapters::tower;
 pub use adapters::{Limited, net};
 pub use client::Client;
 pub use client::embedded::{Embedded, EmbeddedPolicy};

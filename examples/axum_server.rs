@@ -1,0 +1,134 @@
+//! An axum server with a limit, a 429 for those over it, and an admin port to watch and change it while it runs.
+//!
+//! ```text
+//! cargo run --example axum_server --features axum,tower     # checks itself and ends
+//! cargo run --example axum_server --features axum,tower -- --listen 127.0.0.1:8080 127.0.0.1:9090
+//! curl http://127.0.0.1:8080/                               # "you have 1 connections open"
+//! curl -X PUT http://127.0.0.1:9090/limit/2                 # from now on
+//! curl http://127.0.0.1:9090/metrics/127.0.0.1
+//! ```
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::routing::{get, put};
+use axum::{Extension, Router};
+use connlimit::tokio::{LimitedListener, Refuse, Refuser};
+use connlimit::tower::{ConnectionInfo, ConnectionInfoLayer};
+use connlimit::{Config, Limiter, PeerAddr};
+use core::{error::Error, net::IpAddr, time::Duration};
+use std::{env, io};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_stream::StreamExt;
+
+async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io::Result<()> {
+    let retry_after = Some(Duration::from_secs(1));
+    let listener = LimitedListener::new(socket, limiter.clone())
+        .refuse_with(Refuse::Http429 { retry_after })
+        .on_error(|error| eprintln!("accept: {error}; going on"));
+    let refuser = listener.refuser().clone();
+
+    let app = Router::new()
+        .route("/", get(hello))
+        .route("/hold", get(hold))
+        .layer(ConnectionInfoLayer::new(limiter.clone()))
+        .into_make_service_with_connect_info::<PeerAddr>();
+    let changes = Router::new()
+        .route("/limit/{limit}", put(set_limit))
+        .route("/metrics/{client}", get(metrics))
+        .with_state((limiter, refuser));
+
+    let (served, _) = tokio::join!(axum::serve(listener, app), axum::serve(admin, changes));
+    served
+}
+
+async fn hello(Extension(connection): Extension<ConnectionInfo>) -> String {
+    format!("you have {} connections open\n", connection.open())
+}
+
+/// A body that does not end: its connection is counted until the client leaves.
+async fn hold() -> Body {
+    let first = tokio_stream::once(Ok::<_, io::Error>("holding\n"));
+    Body::from_stream(first.chain(tokio_stream::pending()))
+}
+
+type Admin = State<(Limiter, Refuser<TcpStream>)>;
+
+async fn set_limit(State((limiter, _)): Admin, Path(limit): Path<u32>) -> Result<(), String> {
+    limiter
+        .set_config(Config::new(limit))
+        .map_err(|error| error.to_string())
+}
+
+async fn metrics(State((limiter, refuser)): Admin, Path(client): Path<IpAddr>) -> String {
+    let open = limiter.num_open(client);
+    let turned_away = refuser.counts().total();
+    format!(
+        "connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_refused_total {turned_away}\n"
+    )
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let limiter = Limiter::new(Config::new(4));
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => check(limiter).await,
+        ["--listen", addr, admin] => {
+            let (socket, admin) = (
+                TcpListener::bind(addr).await?,
+                TcpListener::bind(admin).await?,
+            );
+            Ok(serve(socket, admin, limiter).await?)
+        }
+        _ => Err("usage: axum_server [--listen ADDR ADMIN_ADDR]".into()),
+    }
+}
+
+async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
+    let socket = TcpListener::bind("127.0.0.1:0").await?;
+    let admin = TcpListener::bind("127.0.0.1:0").await?;
+    let (addr, admin_addr) = (socket.local_addr()?, admin.local_addr()?);
+    tokio::spawn(serve(socket, admin, limiter));
+
+    let mut streams = Vec::new();
+    for number in 1..=4 {
+        let mut stream = TcpStream::connect(addr).await?;
+        let answer = ask(&mut stream, "GET /").await?;
+        assert!(
+            answer.ends_with(&format!("you have {number} connections open\n")),
+            "{answer}"
+        );
+        streams.push(stream);
+    }
+    let refusal = ask(&mut TcpStream::connect(addr).await?, "GET /").await?;
+    assert!(refusal.starts_with("HTTP/1.1 429 "), "{refusal}");
+    println!(
+        "four connections served, the fifth answered: {}",
+        refusal.lines().next().unwrap_or("")
+    );
+
+    let mut admin = TcpStream::connect(admin_addr).await?;
+    ask(&mut admin, "PUT /limit/5").await?;
+    let answer = ask(&mut TcpStream::connect(addr).await?, "GET /").await?;
+    assert!(
+        answer.ends_with("you have 5 connections open\n"),
+        "{answer}"
+    );
+    let metrics = ask(&mut admin, "GET /metrics/127.0.0.1").await?;
+    assert!(
+        metrics.ends_with("connlimit_refused_total 1\n"),
+        "{metrics}"
+    );
+    println!("limit raised while running: the fifth is served");
+    Ok(())
+}
+
+async fn ask(stream: &mut TcpStream, request: &str) -> io::Result<String> {
+    let request = format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = vec![0; 4096];
+    let read = stream.read(&mut answer).await?;
+    answer.truncate(read);
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}

@@ -1,0 +1,131 @@
+//! One permit for each request in flight.
+
+use super::{Forwarded, LimitedBody};
+use crate::adapters::peer::attached_peer;
+use crate::tower::ConnectionInfo;
+use crate::{Client, Limiter, Permit};
+use core::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use http::{Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use std::sync::Arc;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Limits the requests that a client has in flight, behind HTTP proxies.
+///
+/// The client is found by a [`Forwarded`], starting from the peer that the server attached to the request (see
+/// [`ConnectionInfoLayer`](crate::tower::ConnectionInfoLayer)). A request over the limit is answered with
+/// `429 Too Many Requests`, one whose proxy names no client with `400 Bad Request`, and one without an attached peer,
+/// which is a mistake in the server's set-up, with `500 Internal Server Error`.
+///
+/// Handlers find a [`ConnectionInfo`] in the request's extensions, whose count is that of requests, and the permit as
+/// an `Arc<Permit>`. A request that is upgraded is over when the response is: move the `Arc<Permit>` into the
+/// upgraded connection to have it counted.
+///
+/// See the [module](super) for an example.
+#[derive(Clone, Debug)]
+pub struct LimitRequestsLayer {
+    limiter: Limiter,
+    forwarded: Forwarded,
+}
+
+impl LimitRequestsLayer {
+    /// Counts requests with `limiter`, which should be another than the one that counts connections.
+    #[must_use]
+    pub const fn new(limiter: Limiter, forwarded: Forwarded) -> Self {
+        Self { limiter, forwarded }
+    }
+
+    /// What the request has to be refused with, if it has.
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<Arc<Permit>, StatusCode> {
+        let peer = attached_peer(request.extensions()).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
+        let addr = self.forwarded.client(peer.ip(), request.headers());
+        let client = Client::from(addr.map_err(|_| StatusCode::BAD_REQUEST)?);
+        let permit = self.limiter.try_acquire(client);
+        let permit = Arc::new(permit.map_err(|_| StatusCode::TOO_MANY_REQUESTS)?);
+        let info = ConnectionInfo::new(client, self.limiter.clone());
+        request.extensions_mut().insert(info);
+        request.extensions_mut().insert(Arc::clone(&permit));
+        Ok(permit)
+    }
+}
+
+impl<S> Layer<S> for LimitRequestsLayer {
+    type Service = LimitRequests<S>;
+
+    fn layer(&self, inner: S) -> LimitRequests<S> {
+        LimitRequests {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// The service that [`LimitRequestsLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct LimitRequests<S> {
+    inner: S,
+    layer: LimitRequestsLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for LimitRequests<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<LimitedBody<R>>;
+    type Error = S::Error;
+    type Future = LimitedResponse<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.layer.admit(&mut request) {
+            Ok(permit) => LimitedResponse {
+                response: Some(self.inner.call(request)),
+                permit: Some(permit),
+                refusal: StatusCode::OK,
+            },
+            Err(refusal) => LimitedResponse {
+                response: None,
+                permit: None,
+                refusal,
+            },
+        }
+    }
+}
+
+pin_project! {
+    /// The response of [`LimitRequests`], to come.
+    #[derive(Debug)]
+    pub struct LimitedResponse<F> {
+        #[pin]
+        response: Option<F>,
+        permit: Option<Arc<Permit>>,
+        // What is answered when there is no response to wait for.
+        refusal: StatusCode,
+    }
+}
+
+impl<F, B, E> Future for LimitedResponse<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<LimitedBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(response) = this.response.as_pin_mut() else {
+            let mut refusal = Response::new(LimitedBody::empty());
+            *refusal.status_mut() = *this.refusal;
+            return Poll::Ready(Ok(refusal));
+        };
+        let response = ready!(response.poll(cx))?;
+        let permit = this.permit.take();
+        Poll::Ready(Ok(response.map(|body| LimitedBody::new(body, permit))))
+    }
+}

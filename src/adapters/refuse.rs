@@ -1,0 +1,289 @@
+//! How a connection over its limit is turned away.
+//!
+//! Answering is work done for somebody who has just been told that they ask for too much, so it is bounded three
+//! times: answers at once, answers per second, and time for each. Beyond that the connection is closed. (A well-known
+//! limiter's built-in 429 had no such bound and its largest user had to switch it off.)
+
+mod answer;
+mod budget;
+
+pub use budget::AnswerBudget;
+
+use super::tokio::Transport;
+use crate::{Client, Rejected};
+use budget::Bucket;
+use core::{fmt, pin::Pin, time::Duration};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// How a connection over its limit is turned away.
+///
+/// # Examples
+///
+/// ```
+/// use connlimit::{Config, Limiter, tokio::{LimitedListener, Refuse}};
+/// use std::time::Duration;
+/// use tokio::net::TcpListener;
+///
+/// fn polite(socket: TcpListener) -> LimitedListener<TcpListener> {
+///     let retry_after = Some(Duration::from_secs(5));
+///     LimitedListener::new(socket, Limiter::new(Config::new(16)))
+///         .refuse_with(Refuse::Http429 { retry_after })
+/// }
+/// ```
+#[non_exhaustive]
+#[derive(Default)]
+pub enum Refuse<S> {
+    /// Closes the connection.
+    #[default]
+    Close,
+    /// Resets the connection (`SO_LINGER` of zero): nothing of it is left on this side, not even a `TIME_WAIT`.
+    /// Sockets without a reset are closed.
+    Reset,
+    /// Answers HTTP/1 with `429 Too Many Requests`
+    /// ([RFC 6585, section 4](https://www.rfc-editor.org/rfc/rfc6585#section-4)) and HTTP/2 with a `GOAWAY` frame that
+    /// says `ENHANCE_YOUR_CALM` ([RFC 9113, section 7](https://www.rfc-editor.org/rfc/rfc9113#section-7)). A client
+    /// that says nothing gets the 429 as well; one that begins with anything else, such as TLS, is closed.
+    ///
+    /// Needs an [`AnswerBudget`]; the default one is used unless a [`Refuser`] brings another.
+    Http429 {
+        /// The `Retry-After` header, in whole seconds, rounded up.
+        retry_after: Option<Duration>,
+    },
+    /// Lets a function of yours answer, within the same budget. Made by [`Refuse::handler`].
+    Handler(Handler<S>),
+}
+
+impl<S> Refuse<S> {
+    /// Lets `answer` speak to the client. It runs in a task of its own, is cut off at the budget's deadline and is not
+    /// called at all beyond the budget: the connection is closed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::tokio::Refuse;
+    /// use tokio::{io::AsyncWriteExt, net::TcpStream};
+    ///
+    /// let refuse = Refuse::handler(|mut stream: TcpStream, refusal| async move {
+    ///     let line = format!("421 {}\r\n", refusal.reason);
+    ///     let _gone = stream.write_all(line.as_bytes()).await;
+    /// });
+    /// # let _: Refuse<TcpStream> = refuse;
+    /// ```
+    pub fn handler<F, Fut>(answer: F) -> Self
+    where
+        F: Fn(S, Refusal) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        Self::Handler(Handler(Box::new(move |stream, refusal| {
+            Box::pin(answer(stream, refusal))
+        })))
+    }
+}
+
+impl<S> fmt::Debug for Refuse<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Close => f.write_str("Close"),
+            Self::Reset => f.write_str("Reset"),
+            Self::Http429 { retry_after } => f
+                .debug_struct("Http429")
+                .field("retry_after", retry_after)
+                .finish(),
+            Self::Handler(handler) => handler.fmt(f),
+        }
+    }
+}
+
+/// A function that answers refused clients; see [`Refuse::handler`].
+pub struct Handler<S>(Answer<S>);
+
+type Answer<S> = Box<dyn Fn(S, Refusal) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+impl<S> fmt::Debug for Handler<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler").finish_non_exhaustive()
+    }
+}
+
+/// Whom a refusal concerns, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The client that was turned away.
+    pub client: Client,
+    /// Why; its text may be shown to the client.
+    pub reason: Rejected,
+}
+
+/// Turns connections away, within a budget. Clones share the budget and the counts.
+///
+/// # Examples
+///
+/// One budget for all listeners of a server:
+///
+/// ```
+/// use connlimit::tokio::{AnswerBudget, Refuse, Refuser};
+/// use tokio::net::TcpStream;
+///
+/// let budget = AnswerBudget::new().with_max_concurrent(32);
+/// let refuser: Refuser<TcpStream> =
+///     Refuser::new(Refuse::Http429 { retry_after: None }, budget);
+/// assert_eq!(refuser.counts().answered, 0);
+/// ```
+pub struct Refuser<S>(Arc<Inner<S>>);
+
+struct Inner<S> {
+    refuse: Refuse<S>,
+    budget: AnswerBudget,
+    slots: Arc<Semaphore>,
+    ledger: Mutex<Ledger>,
+}
+
+/// Taken for a few instructions, on the way of refused connections only.
+struct Ledger {
+    bucket: Bucket,
+    counts: RefuseCounts,
+}
+
+/// Refusals so far, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefuseCounts {
+    /// Closed, because that is the policy.
+    pub closed: u64,
+    /// Reset.
+    pub reset: u64,
+    /// Handed to the answering task; the client may have left before the answer.
+    pub answered: u64,
+    /// Closed, because the budget for answers was used up.
+    pub over_budget: u64,
+}
+
+impl RefuseCounts {
+    /// All refusals.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.closed + self.reset + self.answered + self.over_budget
+    }
+}
+
+impl<S: Transport> Refuser<S> {
+    /// Turns connections away as `refuse` says, spending no more on answers than `budget`.
+    #[must_use]
+    pub fn new(refuse: Refuse<S>, budget: AnswerBudget) -> Self {
+        Self(Arc::new(Inner {
+            slots: Arc::new(Semaphore::new(budget.max_concurrent())),
+            ledger: Mutex::new(Ledger {
+                bucket: Bucket::default(),
+                counts: RefuseCounts::default(),
+            }),
+            refuse,
+            budget,
+        }))
+    }
+
+    /// Turns `stream` away. Returns at once: whatever takes time happens in a task of its own.
+    ///
+    /// Outside a Tokio runtime nothing can be answered, and the connection is closed.
+    pub fn refuse(&self, stream: S, refusal: Refusal) {
+        match &self.0.refuse {
+            Refuse::Close => self.0.count(|counts| &mut counts.closed),
+            Refuse::Reset => {
+                self.0.count(|counts| &mut counts.reset);
+                // A peer that is gone already cannot be reset; dropping the stream closes it in any case.
+                let _gone = stream.reset_on_drop();
+            }
+            Refuse::Http429 { .. } | Refuse::Handler(_) => self.answer(stream, refusal),
+        }
+    }
+
+    fn answer(&self, stream: S, refusal: Refusal) {
+        let (Ok(runtime), Ok(slot)) = (
+            Handle::try_current(),
+            Arc::clone(&self.0.slots).try_acquire_owned(),
+        ) else {
+            return self.0.count(|counts| &mut counts.over_budget);
+        };
+        if !self.0.admit_answer() {
+            return;
+        }
+        let this = self.clone();
+        runtime.spawn(async move {
+            let _slot = slot;
+            let _late = timeout(this.0.budget.deadline(), this.0.speak(stream, refusal)).await;
+        });
+    }
+
+    /// Refusals so far.
+    #[must_use]
+    pub fn counts(&self) -> RefuseCounts {
+        self.0.with_ledger(|ledger| ledger.counts)
+    }
+}
+
+impl<S: Transport> Inner<S> {
+    async fn speak(&self, stream: S, refusal: Refusal) {
+        match &self.refuse {
+            Refuse::Http429 { retry_after } => {
+                let patience = self.budget.deadline() / 2;
+                // Whether the client is there to hear it is its own affair.
+                let _gone = answer::http(stream, refusal.reason, *retry_after, patience).await;
+            }
+            Refuse::Handler(Handler(answer)) => answer(stream, refusal).await,
+            Refuse::Close | Refuse::Reset => {}
+        }
+    }
+
+    fn with_ledger<T>(&self, use_it: impl FnOnce(&mut Ledger) -> T) -> T {
+        // Nothing in here panics, and counts are right after any prefix of it.
+        use_it(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn count(&self, which: impl FnOnce(&mut RefuseCounts) -> &mut u64) {
+        self.with_ledger(|ledger| *which(&mut ledger.counts) += 1);
+    }
+
+    fn admit_answer(&self) -> bool {
+        self.with_ledger(|Ledger { bucket, counts }| {
+            let admitted = bucket.take(self.budget.max_per_second());
+            if admitted {
+                counts.answered += 1;
+            } else {
+                counts.over_budget += 1;
+            }
+            admitted
+        })
+    }
+}
+
+impl<S: Transport> Default for Refuser<S> {
+    /// Closes.
+    fn default() -> Self {
+        Refuse::Close.into()
+    }
+}
+
+impl<S: Transport> From<Refuse<S>> for Refuser<S> {
+    /// With the default budget.
+    fn from(refuse: Refuse<S>) -> Self {
+        Self::new(refuse, AnswerBudget::default())
+    }
+}
+
+impl<S> Clone for Refuser<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> fmt::Debug for Refuser<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refuser")
+            .field("refuse", &self.0.refuse)
+            .field("budget", &self.0.budget)
+            .finish_non_exhaustive()
+    }
+}

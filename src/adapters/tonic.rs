@@ -1,0 +1,138 @@
+//! Admitted connections as the stream that tonic's `serve_with_incoming` takes.
+//!
+//! One permit is one connection, however many calls and streams it carries.
+//!
+//! # Examples
+//!
+//! A gRPC server, protected in three lines:
+//!
+//! ```
+//! use connlimit::{Config, Limiter, tokio::LimitedListener, tonic::Incoming};
+//! use tokio::net::TcpListener;
+//! use tonic::transport::Server;
+//!
+//! # async fn serve(socket: TcpListener) -> Result<(), tonic::transport::Error> {
+//! let limiter = Limiter::new(Config::new(16));
+//! let incoming = Incoming::new(LimitedListener::new(socket, limiter));
+//!
+//! let (_reporter, health) = tonic_health::server::health_reporter();
+//! Server::builder()
+//!     .add_service(health)
+//!     .serve_with_incoming(incoming)
+//!     .await
+//! # }
+//! ```
+
+use super::tokio::{LimitedListener, Listen};
+use crate::Limited;
+use core::{
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use futures_core::Stream;
+use std::io::{self, IoSlice};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// A stream of admitted connections. It does not end.
+///
+/// It yields an error only where [`LimitedListener::accept`] does.
+#[derive(Debug)]
+pub struct Incoming<L: Listen>(LimitedListener<L>);
+
+impl<L: Listen<Addr = SocketAddr>> Incoming<L> {
+    /// Admits what `listener` admits.
+    pub const fn new(listener: LimitedListener<L>) -> Self {
+        Self(listener)
+    }
+}
+
+impl<L: Listen<Addr = SocketAddr>> Stream for Incoming<L> {
+    type Item = io::Result<Connection<L::Stream>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let accepted = self.get_mut().0.poll_accept(cx);
+        accepted
+            .map_ok(|(stream, peer)| Connection { stream, peer })
+            .map(Some)
+    }
+}
+
+// Polling goes through `&mut LimitedListener`; nothing in it is pinned in place.
+impl<L: Listen> Unpin for Incoming<L> {}
+
+/// An admitted connection that knows its peer: `Request::remote_addr` is the address it was counted for, behind a
+/// trusted proxy too.
+#[derive(Debug)]
+pub struct Connection<S> {
+    stream: Limited<S>,
+    peer: SocketAddr,
+}
+
+impl<S> Connection<S> {
+    /// The limited stream.
+    pub const fn get_ref(&self) -> &Limited<S> {
+        &self.stream
+    }
+}
+
+impl<S: Connected<ConnectInfo = TcpConnectInfo>> Connected for Connection<S> {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        TcpConnectInfo {
+            remote_addr: Some(self.peer),
+            ..self.stream.connect_info()
+        }
+    }
+}
+
+/// What the stream itself says.
+impl<S: Connected> Connected for Limited<S> {
+    type ConnectInfo = S::ConnectInfo;
+
+    fn connect_info(&self) -> S::ConnectInfo {
+        self.get_ref().connect_info()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
