@@ -29,11 +29,8 @@ enum Variant {
     MutexedMap,
 }
 
-const VARIANTS: [(&str, Variant); 3] = [
-    ("no limiter", Variant::Unlimited),
-    ("connlimit", Variant::Connlimit),
-    ("Mutex<HashMap>", Variant::MutexedMap),
-];
+const VARIANTS: [(&str, Variant); 3] =
+    [("no limiter", Variant::Unlimited), ("connlimit", Variant::Connlimit), ("Mutex<HashMap>", Variant::MutexedMap)];
 
 fn main() -> io::Result<()> {
     // `cargo test --benches` passes `--test` and wants to see that it runs; `cargo bench` passes `--bench`.
@@ -52,34 +49,23 @@ fn main() -> io::Result<()> {
     }
 
     println!("accepted connections per second, {connections} connections, {rounds} rounds");
-    println!(
-        "{:<16} {:>10} {:>10} {:>10}",
-        "", "median", "lowest", "highest"
-    );
+    println!("{:<16} {:>10} {:>10} {:>10}", "", "median", "lowest", "highest");
     for ((name, _), rates) in VARIANTS.iter().zip(&mut rates) {
         rates.sort_by(f64::total_cmp);
         let median = rates[rates.len() / 2];
-        println!(
-            "{name:<16} {median:>10.0} {:>10.0} {:>10.0}",
-            rates[0],
-            rates[rates.len() - 1]
-        );
+        println!("{name:<16} {median:>10.0} {:>10.0} {:>10.0}", rates[0], rates[rates.len() - 1]);
     }
     Ok(())
 }
 
 /// How long a server takes to accept `connections` from clients that keep its backlog filled.
 fn accept_all(variant: Variant, connections: usize) -> io::Result<Duration> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let addr = socket.local_addr()?;
         let clients: Vec<_> = (0..CLIENT_THREADS)
-            .map(|thread| {
-                thread::spawn(move || connect(thread, connections / CLIENT_THREADS, addr))
-            })
+            .map(|thread| thread::spawn(move || connect(thread, connections / CLIENT_THREADS, addr)))
             .collect();
         let start = Instant::now();
         match variant {
@@ -106,9 +92,7 @@ fn accept_all(variant: Variant, connections: usize) -> io::Result<Duration> {
         }
         let taken = start.elapsed();
         for client in clients {
-            client
-                .join()
-                .map_err(|_| io::Error::other("a client thread panicked"))??;
+            client.join().map_err(|_| io::Error::other("a client thread panicked"))??;
         }
         Ok(taken)
     })

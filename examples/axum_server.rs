@@ -55,17 +55,13 @@ async fn hold() -> Body {
 type Admin = State<(Limiter, Refuser<TcpStream>)>;
 
 async fn set_limit(State((limiter, _)): Admin, Path(limit): Path<u32>) -> Result<(), String> {
-    limiter
-        .set_config(Config::new(limit))
-        .map_err(|error| error.to_string())
+    limiter.set_config(Config::new(limit)).map_err(|error| error.to_string())
 }
 
 async fn metrics(State((limiter, refuser)): Admin, Path(client): Path<IpAddr>) -> String {
     let open = limiter.num_open(client);
     let turned_away = refuser.counts().total();
-    format!(
-        "connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_refused_total {turned_away}\n"
-    )
+    format!("connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_refused_total {turned_away}\n")
 }
 
 #[tokio::main]
@@ -75,10 +71,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => check(limiter).await,
         ["--listen", addr, admin] => {
-            let (socket, admin) = (
-                TcpListener::bind(addr).await?,
-                TcpListener::bind(admin).await?,
-            );
+            let (socket, admin) = (TcpListener::bind(addr).await?, TcpListener::bind(admin).await?);
             Ok(serve(socket, admin, limiter).await?)
         }
         _ => Err("usage: axum_server [--listen ADDR ADMIN_ADDR]".into()),
@@ -95,31 +88,19 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
     for number in 1..=4 {
         let mut stream = TcpStream::connect(addr).await?;
         let answer = ask(&mut stream, "GET /").await?;
-        assert!(
-            answer.ends_with(&format!("you have {number} connections open\n")),
-            "{answer}"
-        );
+        assert!(answer.ends_with(&format!("you have {number} connections open\n")), "{answer}");
         streams.push(stream);
     }
     let refusal = ask(&mut TcpStream::connect(addr).await?, "GET /").await?;
     assert!(refusal.starts_with("HTTP/1.1 429 "), "{refusal}");
-    println!(
-        "four connections served, the fifth answered: {}",
-        refusal.lines().next().unwrap_or("")
-    );
+    println!("four connections served, the fifth answered: {}", refusal.lines().next().unwrap_or(""));
 
     let mut admin = TcpStream::connect(admin_addr).await?;
     ask(&mut admin, "PUT /limit/5").await?;
     let answer = ask(&mut TcpStream::connect(addr).await?, "GET /").await?;
-    assert!(
-        answer.ends_with("you have 5 connections open\n"),
-        "{answer}"
-    );
+    assert!(answer.ends_with("you have 5 connections open\n"), "{answer}");
     let metrics = ask(&mut admin, "GET /metrics/127.0.0.1").await?;
-    assert!(
-        metrics.ends_with("connlimit_refused_total 1\n"),
-        "{metrics}"
-    );
+    assert!(metrics.ends_with("connlimit_refused_total 1\n"), "{metrics}");
     println!("limit raised while running: the fifth is served");
     Ok(())
 }

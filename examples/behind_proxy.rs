@@ -23,14 +23,11 @@ const LIMIT: u32 = 4;
 
 async fn serve(socket: TcpListener, admin: TcpListener, trusted: IpNet) -> io::Result<()> {
     let limiter = Limiter::new(Config::new(LIMIT));
-    let proxied =
-        Proxied::new(socket, [trusted]).on_error(|error, from| eprintln!("{from}: {error}"));
-    let listener = LimitedListener::new(proxied, limiter.clone())
-        .refuse_with(Refuse::Http429 { retry_after: None });
+    let proxied = Proxied::new(socket, [trusted]).on_error(|error, from| eprintln!("{from}: {error}"));
+    let listener = LimitedListener::new(proxied, limiter.clone()).refuse_with(Refuse::Http429 { retry_after: None });
 
-    let admin_app = Router::new()
-        .route("/metrics/{client}", get(metrics))
-        .with_state((limiter, listener.refuser().clone()));
+    let admin_app =
+        Router::new().route("/metrics/{client}", get(metrics)).with_state((limiter, listener.refuser().clone()));
     let app = Router::new()
         .route("/", get(hello))
         .route("/hold", get(hold))
@@ -52,11 +49,7 @@ async fn hold() -> Body {
 type Admin = State<(Limiter, Refuser<TcpStream>)>;
 
 async fn metrics(State((limiter, refuser)): Admin, Path(client): Path<IpAddr>) -> String {
-    format!(
-        "open {}\nrefused {}\n",
-        limiter.num_open(client),
-        refuser.counts().total()
-    )
+    format!("open {}\nrefused {}\n", limiter.num_open(client), refuser.counts().total())
 }
 
 #[tokio::main]
@@ -65,10 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => check().await,
         ["--listen", addr, admin, trusted] => {
-            let (socket, admin) = (
-                TcpListener::bind(addr).await?,
-                TcpListener::bind(admin).await?,
-            );
+            let (socket, admin) = (TcpListener::bind(addr).await?, TcpListener::bind(admin).await?);
             Ok(serve(socket, admin, trusted.parse()?).await?)
         }
         _ => Err("usage: behind_proxy [--listen ADDR ADMIN_ADDR TRUSTED_NETWORK]".into()),
@@ -86,9 +76,7 @@ async fn check() -> Result<(), Box<dyn Error>> {
         for number in 0..=LIMIT {
             // What a proxy says first, and what its client says next.
             let mut stream = TcpStream::connect(addr).await?;
-            let said = format!(
-                "PROXY TCP4 {client} 192.0.2.100 50000 80\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-            );
+            let said = format!("PROXY TCP4 {client} 192.0.2.100 50000 80\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
             stream.write_all(said.as_bytes()).await?;
             let mut answer = vec![0; 4096];
             let read = stream.read(&mut answer).await?;

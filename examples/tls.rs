@@ -33,12 +33,9 @@ fn tls() -> Result<(TlsAcceptor, TlsConnector), Box<dyn Error>> {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()])?;
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone())?;
-    let server = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], signing_key.into())?;
-    let client = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let server =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert.der().clone()], signing_key.into())?;
+    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     Ok((Arc::new(server).into(), Arc::new(client).into()))
 }
 
@@ -54,11 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-async fn check(
-    limiter: Limiter,
-    acceptor: TlsAcceptor,
-    connector: TlsConnector,
-) -> Result<(), Box<dyn Error>> {
+async fn check(limiter: Limiter, acceptor: TlsAcceptor, connector: TlsConnector) -> Result<(), Box<dyn Error>> {
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     let addr = socket.local_addr()?;
     tokio::spawn(serve(socket, limiter.clone(), acceptor));
@@ -68,9 +61,7 @@ async fn check(
     while limiter.num_open(addr) == 0 {
         tokio::task::yield_now().await;
     }
-    let refused = connector
-        .connect("localhost".try_into()?, TcpStream::connect(addr).await?)
-        .await;
+    let refused = connector.connect("localhost".try_into()?, TcpStream::connect(addr).await?).await;
     println!("refused before the handshake: {}", refused.is_err());
     assert!(refused.is_err());
 

@@ -15,8 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 const LIMIT: u32 = 4;
 
 async fn serve(socket: TcpListener, limiter: Limiter) -> io::Result<()> {
-    let mut listener = LimitedListener::new(socket, limiter)
-        .on_error(|error| eprintln!("accept: {error}; going on"));
+    let mut listener = LimitedListener::new(socket, limiter).on_error(|error| eprintln!("accept: {error}; going on"));
     loop {
         let (stream, _peer) = listener.accept().await?;
         tokio::spawn(async move {
@@ -50,10 +49,7 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
             Ok(()) => stream.read_exact(&mut [0; 5]).await,
             Err(error) => Err(error),
         };
-        println!(
-            "connection {number}: {}",
-            if echo.is_ok() { "echoed" } else { "refused" }
-        );
+        println!("connection {number}: {}", if echo.is_ok() { "echoed" } else { "refused" });
         assert_eq!(echo.is_ok(), number < LIMIT);
         open.push(stream);
     }

@@ -28,18 +28,9 @@ async fn ask(stream: &mut TcpStream, path: &str) -> String {
 
 fn app(limiter: &Limiter) -> Router {
     Router::new()
-        .route(
-            "/peer",
-            get(|ConnectInfo(PeerAddr(addr)): ConnectInfo<PeerAddr>| async move { addr.to_string() }),
-        )
-        .route(
-            "/open",
-            get(|info: Extension<ConnectionInfo>| async move { info.open().to_string() }),
-        )
-        .route(
-            "/ws",
-            get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }),
-        )
+        .route("/peer", get(|ConnectInfo(PeerAddr(addr)): ConnectInfo<PeerAddr>| async move { addr.to_string() }))
+        .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open().to_string() }))
+        .route("/ws", get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }))
         .layer(ConnectionInfoLayer::new(limiter.clone()))
 }
 
@@ -54,8 +45,7 @@ async fn echo(mut socket: ws::WebSocket) {
 async fn serve(max: u32) -> (SocketAddr, Limiter) {
     let (socket, addr) = listen().await;
     let limiter = Limiter::new(Config::new(max));
-    let listener = LimitedListener::new(socket, limiter.clone())
-        .refuse_with(Refuse::Http429 { retry_after: None });
+    let listener = LimitedListener::new(socket, limiter.clone()).refuse_with(Refuse::Http429 { retry_after: None });
     let app = app(&limiter).into_make_service_with_connect_info::<PeerAddr>();
     tokio::spawn(async { axum::serve(listener, app).await });
     (addr, limiter)
@@ -65,10 +55,7 @@ async fn serve(max: u32) -> (SocketAddr, Limiter) {
 async fn handlers_know_their_peer_and_how_many_connections_it_has() {
     let (addr, limiter) = serve(2).await;
     let mut first = dial(client(1), addr).await;
-    assert_eq!(
-        ask(&mut first, "/peer").await,
-        first.local_addr().unwrap().to_string()
-    );
+    assert_eq!(ask(&mut first, "/peer").await, first.local_addr().unwrap().to_string());
     assert_eq!(ask(&mut first, "/open").await, "1");
     let mut second = dial(client(1), addr).await;
     assert_eq!(ask(&mut second, "/open").await, "2");
@@ -94,9 +81,7 @@ async fn a_web_socket_keeps_its_permit_until_it_ends() {
     let (mut socket, _response) = within("the handshake", handshake).await.unwrap();
     for round in 0..20 {
         let message = Message::text(format!("round {round}"));
-        futures_util::SinkExt::send(&mut socket, message.clone())
-            .await
-            .unwrap();
+        futures_util::SinkExt::send(&mut socket, message.clone()).await.unwrap();
         let echo = within("an echo", socket.next()).await.unwrap().unwrap();
         assert_eq!(echo, message);
         assert_eq!(limiter.num_open(client(1)), 1);
@@ -110,13 +95,10 @@ async fn a_web_socket_keeps_its_permit_until_it_ends() {
 async fn axums_own_connect_info_comes_with_tap_io() {
     let (socket, addr) = listen().await;
     let limiter = Limiter::new(Config::new(1));
-    let listener = LimitedListener::new(socket, limiter.clone())
-        .tap_io(|stream| stream.get_ref().set_nodelay(true).unwrap());
+    let listener =
+        LimitedListener::new(socket, limiter.clone()).tap_io(|stream| stream.get_ref().set_nodelay(true).unwrap());
     let app = Router::new()
-        .route(
-            "/open",
-            get(|info: Extension<ConnectionInfo>| async move { info.open().to_string() }),
-        )
+        .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open().to_string() }))
         .layer(ConnectionInfoLayer::new(limiter))
         .into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async { axum::serve(listener, app).await });
@@ -137,8 +119,5 @@ async fn an_error_that_has_nobody_to_go_to_is_told_and_followed_by_a_pause() {
     assert_eq!(tenant, TENANT);
     // The clock is Tokio's and stands still but for the pause.
     assert_eq!(start.elapsed().as_millis(), 5);
-    assert_eq!(
-        errors.try_iter().collect::<Vec<_>>(),
-        [ErrorKind::PermissionDenied]
-    );
+    assert_eq!(errors.try_iter().collect::<Vec<_>>(), [ErrorKind::PermissionDenied]);
 }

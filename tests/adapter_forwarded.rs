@@ -23,15 +23,11 @@ type Sender = http1::SendRequest<Empty<Bytes>>;
 async fn serve() -> (SocketAddr, Limiter, Arc<Mutex<Vec<Arc<Permit>>>>) {
     let (socket, addr) = listen().await;
     let requests = Limiter::new(Config::new(1));
-    let forwarded =
-        Forwarded::x_forwarded_for(NonZeroUsize::MIN, [core::net::IpAddr::V4(client(1))]);
+    let forwarded = Forwarded::x_forwarded_for(NonZeroUsize::MIN, [core::net::IpAddr::V4(client(1))]);
     let upgraded = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&upgraded);
     let app = Router::new()
-        .route(
-            "/open",
-            get(|info: Extension<ConnectionInfo>| async move { info.open().to_string() }),
-        )
+        .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open().to_string() }))
         .route("/endless", get(endless))
         .route(
             "/keep",
@@ -69,10 +65,7 @@ async fn ask(sender: &mut Sender, path: &str, forwarded: Option<&str>) -> Respon
 }
 
 async fn text(response: Response<Incoming>) -> Bytes {
-    within("a body", response.into_body().collect())
-        .await
-        .unwrap()
-        .to_bytes()
+    within("a body", response.into_body().collect()).await.unwrap().to_bytes()
 }
 
 const ALICE: &str = "203.0.113.9, 192.0.2.1";
@@ -111,10 +104,7 @@ async fn a_proxy_that_names_nobody_is_told() {
     let (addr, ..) = serve().await;
     let mut proxy = connect(1, addr).await;
     assert_eq!(ask(&mut proxy, "/open", None).await.status(), 400);
-    assert_eq!(
-        ask(&mut proxy, "/open", Some("unknown")).await.status(),
-        400
-    );
+    assert_eq!(ask(&mut proxy, "/open", Some("unknown")).await.status(), 400);
     assert_eq!(ask(&mut proxy, "/open", Some(ALICE)).await.status(), 200);
 }
 

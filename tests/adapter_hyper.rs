@@ -35,12 +35,7 @@ async fn serve(max: u32) -> Server {
         |_peer: &SocketAddr| service_fn(answer),
         async { drop(stopped.await) },
     ));
-    Server {
-        addr,
-        limiter,
-        stop,
-        serving,
-    }
+    Server { addr, limiter, stop, serving }
 }
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
@@ -102,9 +97,7 @@ async fn one_http1_connection_is_one_permit_for_all_its_requests() {
     let mut sender = server.http1().await;
     for _ in 0..3 {
         within("readiness", sender.ready()).await.unwrap();
-        let response = within("a response", sender.send_request(get("/hello")))
-            .await
-            .unwrap();
+        let response = within("a response", sender.send_request(get("/hello"))).await.unwrap();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, "hello");
         assert_eq!(server.limiter.num_open(client(1)), 1);
@@ -120,9 +113,7 @@ async fn one_http1_connection_is_one_permit_for_all_its_requests() {
 async fn one_http2_connection_is_one_permit_for_all_its_streams() {
     let server = serve(1).await;
     let io = TokioIo::new(dial(client(1), server.addr).await);
-    let (sender, connection) = conn::http2::handshake(TokioExecutor::new(), io)
-        .await
-        .unwrap();
+    let (sender, connection) = conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
     let mut streams = Vec::new();
     for _ in 0..5 {
@@ -141,15 +132,9 @@ async fn an_upgraded_connection_keeps_its_permit_until_it_ends() {
     let server = serve(1).await;
     let mut sender = server.http1().await;
     let mut request = get("/upgrade");
-    request
-        .headers_mut()
-        .insert("connection", "upgrade".parse().unwrap());
-    request
-        .headers_mut()
-        .insert("upgrade", "echo".parse().unwrap());
-    let response = within("a response", sender.send_request(request))
-        .await
-        .unwrap();
+    request.headers_mut().insert("connection", "upgrade".parse().unwrap());
+    request.headers_mut().insert("upgrade", "echo".parse().unwrap());
+    let response = within("a response", sender.send_request(request)).await.unwrap();
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
     let mut io = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
     drop(sender);
@@ -166,9 +151,7 @@ async fn an_upgraded_connection_keeps_its_permit_until_it_ends() {
 async fn a_streaming_body_holds_the_permit_and_a_client_that_leaves_ends_it() {
     let server = serve(1).await;
     let mut sender = server.http1().await;
-    let response = within("a response", sender.send_request(get("/endless")))
-        .await
-        .unwrap();
+    let response = within("a response", sender.send_request(get("/endless"))).await.unwrap();
     let mut body = response.into_body();
     within("a tick", body.frame()).await.unwrap().unwrap();
     assert_eq!(server.limiter.num_open(client(1)), 1);
@@ -180,55 +163,33 @@ async fn a_streaming_body_holds_the_permit_and_a_client_that_leaves_ends_it() {
 async fn a_handler_that_panics_releases_the_permit() {
     let server = serve(1).await;
     let mut sender = server.http1().await;
-    within("an end", sender.send_request(get("/panic")))
-        .await
-        .unwrap_err();
+    within("an end", sender.send_request(get("/panic"))).await.unwrap_err();
     server.released().await;
     let mut sender = server.http1().await;
-    within("a response", sender.send_request(get("/hello")))
-        .await
-        .unwrap();
+    within("a response", sender.send_request(get("/hello"))).await.unwrap();
 }
 
 #[tokio::test]
 async fn shutting_down_waits_for_requests_and_closes_the_rest() {
     let server = serve(2).await;
     let mut idle = server.http1().await;
-    within("a response", idle.send_request(get("/hello")))
-        .await
-        .unwrap();
+    within("a response", idle.send_request(get("/hello"))).await.unwrap();
 
     let mut busy = dial(client(1), server.addr).await;
-    let request =
-        "POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
+    let request = "POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
     busy.write_all(request.as_bytes()).await.unwrap();
     let mut go_on = [0; 25];
-    within(
-        "the handler to ask for the body",
-        busy.read_exact(&mut go_on),
-    )
-    .await
-    .unwrap();
+    within("the handler to ask for the body", busy.read_exact(&mut go_on)).await.unwrap();
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     assert_eq!(server.limiter.num_open(client(1)), 2);
 
     server.stop.send(()).unwrap();
-    eventually("the idle connection to be closed", || {
-        server.limiter.num_open(client(1)) == 1
-    })
-    .await;
+    eventually("the idle connection to be closed", || server.limiter.num_open(client(1)) == 1).await;
     assert!(!server.serving.is_finished());
 
     busy.write_all(b"!").await.unwrap();
     let said = until_closed(&mut busy).await;
-    assert!(
-        said.starts_with(b"HTTP/1.1 200 "),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
-    within("the end of serving", server.serving)
-        .await
-        .unwrap()
-        .unwrap();
+    assert!(said.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&said));
+    within("the end of serving", server.serving).await.unwrap().unwrap();
     assert_eq!(server.limiter.num_open(client(1)), 0);
 }

@@ -43,13 +43,11 @@ impl Server {
         let proxied = set(Proxied::new(socket, [trusted])).on_error({
             let told = Arc::clone(&told);
             move |error: &ProxyError, from| {
-                told.lock()
-                    .unwrap()
-                    .push((error.to_string(), from.ip().to_canonical()));
+                told.lock().unwrap().push((error.to_string(), from.ip().to_canonical()));
             }
         });
-        let mut listener = LimitedListener::new(proxied, limiter.clone())
-            .refuse_with(Refuse::Http429 { retry_after: None });
+        let mut listener =
+            LimitedListener::new(proxied, limiter.clone()).refuse_with(Refuse::Http429 { retry_after: None });
         tokio::spawn(async move {
             while let Ok((mut stream, client)) = listener.accept().await {
                 tokio::spawn(async move {
@@ -59,11 +57,7 @@ impl Server {
                 });
             }
         });
-        Self {
-            addr,
-            limiter,
-            told,
-        }
+        Self { addr, limiter, told }
     }
 
     async fn told(&self, error: &str, from: Ipv4Addr) {
@@ -86,25 +80,13 @@ async fn line(stream: &mut TcpStream) -> String {
 async fn the_named_client_is_counted_and_the_bytes_after_the_header_arrive() {
     let server = Server::new(1, |proxied| proxied).await;
     let mut first = dial(PROXY, server.addr).await;
-    first
-        .write_all(format!("{HEADER}EHLO there\n").as_bytes())
-        .await
-        .unwrap();
+    first.write_all(format!("{HEADER}EHLO there\n").as_bytes()).await.unwrap();
     assert_eq!(line(&mut first).await, "192.0.2.77:50000");
     assert_eq!(line(&mut first).await, "EHLO there");
-    assert_eq!(
-        (
-            server.limiter.num_open(NAMED),
-            server.limiter.num_open(PROXY)
-        ),
-        (1, 0)
-    );
+    assert_eq!((server.limiter.num_open(NAMED), server.limiter.num_open(PROXY)), (1, 0));
 
     let mut second = dial(OTHER_PROXY, server.addr).await;
-    second
-        .write_all(format!("{HEADER}GET / HTTP/1.1\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
+    second.write_all(format!("{HEADER}GET / HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
     let refusal = until_closed(&mut second).await;
     assert!(refusal.starts_with(b"HTTP/1.1 429 "), "{refusal:?}");
 
@@ -116,14 +98,8 @@ async fn the_named_client_is_counted_and_the_bytes_after_the_header_arrive() {
 async fn the_proxys_own_connections_are_counted_for_the_proxy() {
     let server = Server::new(1, |proxied| proxied).await;
     let mut check = dial(PROXY, server.addr).await;
-    check
-        .write_all(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0ping\n")
-        .await
-        .unwrap();
-    assert_eq!(
-        line(&mut check).await,
-        check.local_addr().unwrap().to_string()
-    );
+    check.write_all(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0ping\n").await.unwrap();
+    assert_eq!(line(&mut check).await, check.local_addr().unwrap().to_string());
     assert_eq!(line(&mut check).await, "ping");
     assert_eq!(server.limiter.num_open(PROXY), 1);
 }
@@ -134,29 +110,14 @@ async fn strangers_cannot_name_a_client() {
     let mut stranger = dial(client(1), server.addr).await;
     stranger.write_all(HEADER.as_bytes()).await.unwrap();
     assert_eq!(until_closed(&mut stranger).await, b"");
-    server
-        .told("connection from outside the trusted networks", client(1))
-        .await;
+    server.told("connection from outside the trusted networks", client(1)).await;
 
     let server = Server::new(1, |proxied| proxied.with_untrusted(Untrusted::Direct)).await;
     let mut stranger = dial(client(1), server.addr).await;
     stranger.write_all(HEADER.as_bytes()).await.unwrap();
-    assert_eq!(
-        line(&mut stranger).await,
-        stranger.local_addr().unwrap().to_string()
-    );
-    assert_eq!(
-        line(&mut stranger).await,
-        HEADER.trim_end_matches('\n'),
-        "it is payload"
-    );
-    assert_eq!(
-        (
-            server.limiter.num_open(client(1)),
-            server.limiter.num_open(NAMED)
-        ),
-        (1, 0)
-    );
+    assert_eq!(line(&mut stranger).await, stranger.local_addr().unwrap().to_string());
+    assert_eq!(line(&mut stranger).await, HEADER.trim_end_matches('\n'), "it is payload");
+    assert_eq!((server.limiter.num_open(client(1)), server.limiter.num_open(NAMED)), (1, 0));
 }
 
 #[tokio::test]
@@ -164,10 +125,7 @@ async fn a_missing_or_malformed_header_closes_and_is_told() {
     let server = Server::new(1, |proxied| proxied).await;
     for (said, error) in [
         ("GET / HTTP/1.1\r\n\r\n", "no PROXY header"),
-        (
-            "PROXY TCP4 nobody 192.0.2.1 1 2\r\n",
-            "malformed PROXY header",
-        ),
+        ("PROXY TCP4 nobody 192.0.2.1 1 2\r\n", "malformed PROXY header"),
     ] {
         let mut stream = dial(PROXY, server.addr).await;
         stream.write_all(said.as_bytes()).await.unwrap();
@@ -178,70 +136,42 @@ async fn a_missing_or_malformed_header_closes_and_is_told() {
 
 #[tokio::test]
 async fn slow_headers_keep_nobody_waiting_and_are_bounded_for_each_proxy_and_altogether() {
-    let server = Server::new(1, |proxied| {
-        proxied.with_deadline(PATIENCE * 2).with_max_reading(3, 2)
-    })
-    .await;
-    let mut slow = [
-        dial(PROXY, server.addr).await,
-        dial(PROXY, server.addr).await,
-    ];
+    let server = Server::new(1, |proxied| proxied.with_deadline(PATIENCE * 2).with_max_reading(3, 2)).await;
+    let mut slow = [dial(PROXY, server.addr).await, dial(PROXY, server.addr).await];
     for stream in &mut slow {
         stream.write_all(b"PROXY ").await.unwrap();
     }
     let mut third = dial(PROXY, server.addr).await;
     assert_eq!(until_closed(&mut third).await, b"");
-    server
-        .told("too many PROXY headers are being read", PROXY)
-        .await;
-    assert_eq!(
-        server.limiter.num_open(PROXY),
-        0,
-        "it has an account of its own"
-    );
+    server.told("too many PROXY headers are being read", PROXY).await;
+    assert_eq!(server.limiter.num_open(PROXY), 0, "it has an account of its own");
 
     let mut other = dial(OTHER_PROXY, server.addr).await;
     let mut beyond_all = dial(OTHER_PROXY, server.addr).await;
     assert_eq!(until_closed(&mut beyond_all).await, b"");
-    server
-        .told("too many PROXY headers are being read", OTHER_PROXY)
-        .await;
+    server.told("too many PROXY headers are being read", OTHER_PROXY).await;
 
     other.write_all(HEADER.as_bytes()).await.unwrap();
     assert_eq!(line(&mut other).await, "192.0.2.77:50000");
     slow[0].write_all(b"UNKNOWN\r\n").await.unwrap();
-    assert_eq!(
-        line(&mut slow[0]).await,
-        slow[0].local_addr().unwrap().to_string()
-    );
+    assert_eq!(line(&mut slow[0]).await, slow[0].local_addr().unwrap().to_string());
 }
 
 #[tokio::test]
 async fn a_header_that_does_not_come_is_given_up() {
-    let server = Server::new(1, |proxied| {
-        proxied.with_deadline(Duration::from_millis(20))
-    })
-    .await;
+    let server = Server::new(1, |proxied| proxied.with_deadline(Duration::from_millis(20))).await;
     let mut silent = dial(PROXY, server.addr).await;
     assert_eq!(until_closed(&mut silent).await, b"");
-    server
-        .told("PROXY header not complete in time", PROXY)
-        .await;
+    server.told("PROXY header not complete in time", PROXY).await;
 }
 
 #[tokio::test]
 async fn a_proxy_is_recognised_on_a_dual_stack_socket() {
     let Ok(socket) = TcpListener::bind("[::]:0").await else {
-        assert!(
-            !std::path::Path::new("/proc/net/if_inet6").exists(),
-            "no IPv6 socket to be had"
-        );
+        assert!(!std::path::Path::new("/proc/net/if_inet6").exists(), "no IPv6 socket to be had");
         return;
     };
-    let addr = SocketAddr::new(
-        Ipv4Addr::LOCALHOST.into(),
-        socket.local_addr().unwrap().port(),
-    );
+    let addr = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), socket.local_addr().unwrap().port());
     let server = Server::on(socket, addr, 1, |proxied| proxied);
     let mut stream = dial(PROXY, server.addr).await;
     stream.write_all(HEADER.as_bytes()).await.unwrap();

@@ -29,21 +29,14 @@ impl Server {
     async fn full_for_client_1(refuser: impl Into<Refuser<TcpStream>>) -> Self {
         let (socket, addr) = listen().await;
         let refuser = refuser.into();
-        let mut listener =
-            LimitedListener::new(socket, Limiter::new(Config::new(1))).refuse_with(refuser.clone());
+        let mut listener = LimitedListener::new(socket, Limiter::new(Config::new(1))).refuse_with(refuser.clone());
         let (admit, admitted) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 admit.send(stream).unwrap();
             }
         });
-        let mut server = Self {
-            addr,
-            refuser,
-            admitted,
-            held: Vec::new(),
-            _first: dial(client(1), addr).await,
-        };
+        let mut server = Self { addr, refuser, admitted, held: Vec::new(), _first: dial(client(1), addr).await };
         server.admits_one().await;
         server
     }
@@ -58,9 +51,7 @@ impl Server {
     }
 }
 
-const POLITE: fn() -> Refuse<TcpStream> = || Refuse::Http429 {
-    retry_after: Some(Duration::from_secs(7)),
-};
+const POLITE: fn() -> Refuse<TcpStream> = || Refuse::Http429 { retry_after: Some(Duration::from_secs(7)) };
 
 /// The deadline is one that no test waits out.
 const PATIENT: AnswerBudget = AnswerBudget::new().with_deadline(Duration::from_secs(600));
@@ -92,22 +83,11 @@ async fn a_client_in_the_middle_of_a_large_request_reads_the_whole_429() {
     stream.write_all(&request).await.unwrap();
 
     let mut answer = String::new();
-    within(
-        "an answer without a reset",
-        stream.read_to_string(&mut answer),
-    )
-    .await
-    .unwrap();
-    assert!(
-        answer.starts_with("HTTP/1.1 429 Too Many Requests\r\n"),
-        "{answer}"
-    );
+    within("an answer without a reset", stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 429 Too Many Requests\r\n"), "{answer}");
     assert!(answer.contains("\r\nRetry-After: 7\r\n"), "{answer}");
     assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
-    assert!(
-        answer.ends_with("\r\n\r\nclient connection limit reached\n"),
-        "{answer}"
-    );
+    assert!(answer.ends_with("\r\n\r\nclient connection limit reached\n"), "{answer}");
 }
 
 #[tokio::test]
@@ -116,18 +96,14 @@ async fn a_client_that_goes_on_sending_after_the_429_is_not_reset() {
     let mut stream = server.refused().await;
     let request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n";
     stream.write_all(request).await.unwrap();
-    within("the answer to arrive", stream.readable())
-        .await
-        .unwrap();
+    within("the answer to arrive", stream.readable()).await.unwrap();
     for _ in 0..20 {
         stream.write_all(&[b'x'; 1000]).await.unwrap();
         // Lets the server's side of the runtime see it, and answer it with a reset if it were to.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let mut answer = String::new();
-    within("the rest", stream.read_to_string(&mut answer))
-        .await
-        .unwrap();
+    within("the rest", stream.read_to_string(&mut answer)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
 }
 
@@ -138,13 +114,9 @@ async fn a_real_http1_client_understands_the_refusal() {
         let io = TokioIo::new(server.refused().await);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
         let connection = tokio::spawn(connection);
-        let request = hyper::Request::post("/")
-            .header("host", "x")
-            .body(Full::new(Bytes::from(vec![0; 20_000])))
-            .unwrap();
-        let response = within("a response", sender.send_request(request))
-            .await
-            .unwrap();
+        let request =
+            hyper::Request::post("/").header("host", "x").body(Full::new(Bytes::from(vec![0; 20_000]))).unwrap();
+        let response = within("a response", sender.send_request(request)).await.unwrap();
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["retry-after"], "7");
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -159,16 +131,10 @@ async fn a_real_http1_client_understands_the_refusal() {
 async fn a_real_http2_client_is_told_to_calm_down() {
     let server = Server::full_for_client_1(Refuser::new(POLITE(), PATIENT)).await;
     let io = TokioIo::new(server.refused().await);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
-        .await
-        .unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
     let connection = tokio::spawn(connection);
-    let request = hyper::Request::get("http://x/")
-        .body(Empty::<Bytes>::new())
-        .unwrap();
-    within("a refusal", sender.send_request(request))
-        .await
-        .unwrap_err();
+    let request = hyper::Request::get("http://x/").body(Empty::<Bytes>::new()).unwrap();
+    within("a refusal", sender.send_request(request)).await.unwrap_err();
     drop(sender);
     let said = within("the connection to end", connection).await.unwrap();
     let said = format!("{said:?}");
@@ -213,9 +179,7 @@ async fn clients_that_never_read_hold_neither_the_acceptor_nor_more_than_the_bud
 
 #[tokio::test]
 async fn an_answer_is_cut_off_at_its_deadline_and_its_place_given_to_the_next() {
-    let budget = AnswerBudget::new()
-        .with_max_concurrent(1)
-        .with_deadline(Duration::from_millis(50));
+    let budget = AnswerBudget::new().with_max_concurrent(1).with_deadline(Duration::from_millis(50));
     let server = Server::full_for_client_1(Refuser::new(POLITE(), budget)).await;
     let mut refused = 0;
     for answered in 1..=3 {
@@ -237,10 +201,7 @@ async fn an_answer_is_cut_off_at_its_deadline_and_its_place_given_to_the_next() 
 
 #[tokio::test]
 async fn a_budget_of_nothing_closes() {
-    for budget in [
-        PATIENT.with_max_concurrent(0),
-        PATIENT.with_max_per_second(0),
-    ] {
+    for budget in [PATIENT.with_max_concurrent(0), PATIENT.with_max_per_second(0)] {
         let server = Server::full_for_client_1(Refuser::new(POLITE(), budget)).await;
         let mut stream = server.refused().await;
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
@@ -265,9 +226,7 @@ async fn a_handler_says_what_it_likes() {
 
 #[tokio::test]
 async fn a_handler_that_hangs_or_panics_costs_its_place_only_until_it_ends() {
-    let budget = AnswerBudget::new()
-        .with_max_concurrent(1)
-        .with_deadline(Duration::from_millis(20));
+    let budget = AnswerBudget::new().with_max_concurrent(1).with_deadline(Duration::from_millis(20));
     let refuse = Refuse::handler(|mut stream: TcpStream, _| async move {
         match stream.read_u8().await {
             Ok(b'!') => std::panic::resume_unwind(Box::new("a handler's fault")),

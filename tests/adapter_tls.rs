@@ -14,21 +14,15 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 fn tls() -> (TlsAcceptor, TlsConnector) {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone()).unwrap();
     let server = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], signing_key.into())
         .unwrap();
-    let client = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    (
-        TlsAcceptor::from(Arc::new(server)),
-        TlsConnector::from(Arc::new(client)),
-    )
+    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    (TlsAcceptor::from(Arc::new(server)), TlsConnector::from(Arc::new(client)))
 }
 
 async fn serve(max: u32, acceptor: TlsAcceptor) -> (SocketAddr, Limiter) {
@@ -53,10 +47,7 @@ async fn serve(max: u32, acceptor: TlsAcceptor) -> (SocketAddr, Limiter) {
     (addr, limiter)
 }
 
-async fn shake(
-    connector: &TlsConnector,
-    addr: SocketAddr,
-) -> std::io::Result<TlsStream<TcpStream>> {
+async fn shake(connector: &TlsConnector, addr: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = dial(client(1), addr).await;
     let name = "localhost".try_into().unwrap();
     within("the handshake", connector.connect(name, stream)).await
@@ -72,10 +63,7 @@ async fn the_permit_is_claimed_before_the_handshake_and_released_after_the_last_
     shake(&connector, addr).await.unwrap_err();
 
     drop(silent);
-    eventually("the failed handshake's release", || {
-        limiter.num_open(client(1)) == 0
-    })
-    .await;
+    eventually("the failed handshake's release", || limiter.num_open(client(1)) == 0).await;
     let mut stream = shake(&connector, addr).await.unwrap();
     for byte in 0..10 {
         stream.write_u8(byte).await.unwrap();

@@ -34,10 +34,7 @@ async fn a_connection_over_the_limit_is_closed_and_the_next_client_is_admitted()
     let (_b, peer) = within("an admission", listener.accept()).await.unwrap();
     assert_eq!(peer.ip(), client(2));
     assert_eq!(until_closed(&mut second).await, b"");
-    assert_eq!(
-        (limiter.num_open(client(1)), limiter.num_open(client(2))),
-        (1, 1)
-    );
+    assert_eq!((limiter.num_open(client(1)), limiter.num_open(client(2))), (1, 1));
     assert_eq!(listener.refuser().counts().closed, 1);
 }
 
@@ -48,11 +45,7 @@ async fn a_slot_is_released_with_the_stream_and_not_with_the_peer() {
     let mut stream = accept(&mut listener).await;
     drop(peer);
     assert_eq!(until_closed(&mut stream).await, b"");
-    assert_eq!(
-        limiter.num_open(client(1)),
-        1,
-        "the socket on this side is still open"
-    );
+    assert_eq!(limiter.num_open(client(1)), 1, "the socket on this side is still open");
 
     drop(stream);
     assert_eq!(limiter.num_open(client(1)), 0);
@@ -63,16 +56,8 @@ async fn a_slot_is_released_with_the_stream_and_not_with_the_peer() {
 #[tokio::test]
 async fn a_dropped_future_an_aborted_task_and_a_panic_release_their_slots() {
     let (mut listener, limiter, addr) = limited(3).await;
-    let mut peers = [
-        dial(client(1), addr).await,
-        dial(client(1), addr).await,
-        dial(client(1), addr).await,
-    ];
-    let (a, b, c) = (
-        accept(&mut listener).await,
-        accept(&mut listener).await,
-        accept(&mut listener).await,
-    );
+    let mut peers = [dial(client(1), addr).await, dial(client(1), addr).await, dial(client(1), addr).await];
+    let (a, b, c) = (accept(&mut listener).await, accept(&mut listener).await, accept(&mut listener).await);
     assert_eq!(limiter.num_open(client(1)), 3);
 
     let future = async move {
@@ -105,11 +90,7 @@ async fn a_dropped_future_an_aborted_task_and_a_panic_release_their_slots() {
 
 #[test]
 fn the_end_of_the_runtime_releases_every_slot() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (limiter, peers) = runtime.block_on(async {
         let (mut listener, limiter, addr) = limited(8).await;
         let mut peers = Vec::new();
@@ -138,16 +119,8 @@ async fn a_half_closed_connection_is_still_counted() {
     assert_eq!(limiter.num_open(client(1)), 1);
 
     stream.shutdown().await.unwrap();
-    assert_eq!(
-        until_closed(&mut peer).await,
-        b"still here",
-        "shutting down sends FIN"
-    );
-    assert_eq!(
-        limiter.num_open(client(1)),
-        1,
-        "both directions are shut, the socket is open"
-    );
+    assert_eq!(until_closed(&mut peer).await, b"still here", "shutting down sends FIN");
+    assert_eq!(limiter.num_open(client(1)), 1, "both directions are shut, the socket is open");
     drop(stream);
     assert_eq!(limiter.num_open(client(1)), 0);
 }
@@ -176,11 +149,7 @@ async fn halves_are_one_connection_until_both_are_gone() {
             drop(writer);
         } else {
             drop(writer);
-            assert_eq!(
-                until_closed(&mut peer).await,
-                b"",
-                "a dropped writing half sends FIN"
-            );
+            assert_eq!(until_closed(&mut peer).await, b"", "a dropped writing half sends FIN");
             assert_eq!(limiter.num_open(client(1)), 1);
             drop(reader);
         }
@@ -195,11 +164,7 @@ async fn vectored_writes_reach_the_socket_as_such() {
     let mut peer = dial(client(1), addr).await;
     let mut stream = accept(&mut listener).await;
     assert!(stream.is_write_vectored());
-    let slices = [
-        IoSlice::new(b"one "),
-        IoSlice::new(b"two "),
-        IoSlice::new(b"three"),
-    ];
+    let slices = [IoSlice::new(b"one "), IoSlice::new(b"two "), IoSlice::new(b"three")];
     let written = stream.write_vectored(&slices).await.unwrap();
     assert_eq!(written, 13, "one call takes all slices");
     drop(stream);
@@ -229,10 +194,7 @@ async fn many_clients_come_and_go_and_nothing_is_left() {
             for _ in 0..LIMIT + 2 {
                 let mut stream = dial(client(number), addr).await;
                 let mut hello = [0; 5];
-                if within("a verdict", stream.read_exact(&mut hello))
-                    .await
-                    .is_ok()
-                {
+                if within("a verdict", stream.read_exact(&mut hello)).await.is_ok() {
                     admitted += 1;
                     open.push(stream);
                 }
@@ -245,10 +207,7 @@ async fn many_clients_come_and_go_and_nothing_is_left() {
     }
     assert_eq!(refuser.counts().closed, u64::from(CLIENTS) * 2);
     for number in 0..CLIENTS {
-        eventually("all slots to be released", || {
-            limiter.num_open(client(number)) == 0
-        })
-        .await;
+        eventually("all slots to be released", || limiter.num_open(client(number)) == 0).await;
     }
     server.abort();
 }
@@ -293,10 +252,7 @@ async fn a_lack_of_descriptors_or_memory_pauses_the_loop_and_dead_peers_do_not()
     // The clock is Tokio's and stands still but for the pauses: 5, 10, 20 and 40 ms.
     assert_eq!(start.elapsed().as_millis(), 75);
     let errors: Vec<_> = errors.try_iter().collect();
-    assert_eq!(
-        errors,
-        [Some(24), Some(23), None, Some(105), Some(12), None]
-    );
+    assert_eq!(errors, [Some(24), Some(23), None, Some(105), Some(12), None]);
 }
 
 #[tokio::test]
@@ -374,12 +330,8 @@ mod unix {
     async fn the_peers_of_a_unix_listener_can_be_counted_for_each_user() {
         let limiter = Limiter::new(Config::new(1));
         let path = Path::new("user");
-        let mut listener =
-            LimitedListener::new(UnixListener::bind(&path.0).unwrap(), limiter.clone()).count_as(
-                |stream: &UnixStream, _: &_| {
-                    Client::named(format!("uid:{}", stream.peer_cred().unwrap().uid()))
-                },
-            );
+        let mut listener = LimitedListener::new(UnixListener::bind(&path.0).unwrap(), limiter.clone())
+            .count_as(|stream: &UnixStream, _: &_| Client::named(format!("uid:{}", stream.peer_cred().unwrap().uid())));
         let peer = UnixStream::connect(&path.0).await.unwrap();
         let own = Client::named(format!("uid:{}", peer.peer_cred().unwrap().uid()));
         let _stream = accept(&mut listener).await;

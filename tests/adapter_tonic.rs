@@ -15,15 +15,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Status};
-use tonic_health::pb::{
-    HealthCheckRequest, health_client::HealthClient, health_server::HealthServer,
-};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient, health_server::HealthServer};
 use tonic_health::server::HealthService;
 
-async fn connect(
-    addr: SocketAddr,
-    first: &'static str,
-) -> Result<HealthClient<Channel>, tonic::transport::Error> {
+async fn connect(addr: SocketAddr, first: &'static str) -> Result<HealthClient<Channel>, tonic::transport::Error> {
     let connector = tower::service_fn(move |_| async move {
         let mut stream = dial(client(1), addr).await;
         stream.write_all(first.as_bytes()).await?;
@@ -70,10 +65,7 @@ async fn one_channel_is_one_permit_and_calls_know_their_peer() {
         within("an answer", call).await.unwrap();
         assert_eq!(limiter.num_open(client(1)), 1);
     }
-    assert_eq!(
-        *seen.lock().unwrap(),
-        [(Some(client(1).into()), Some(1)); 3]
-    );
+    assert_eq!(*seen.lock().unwrap(), [(Some(client(1).into()), Some(1)); 3]);
 
     // A channel opens its connection before it is used or on its first call: one of the two is refused.
     if let Ok(mut refused) = connect(addr, "").await {

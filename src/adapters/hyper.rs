@@ -78,9 +78,7 @@ where
         });
         let Some(accepted) = next.await else { break };
         let (stream, addr) = accepted?;
-        let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), service(&addr))
-            .into_owned();
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service(&addr)).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             // What went wrong on one connection is between it and its peer.

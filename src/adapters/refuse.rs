@@ -77,9 +77,7 @@ impl<S> Refuse<S> {
         F: Fn(S, Refusal) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        Self::Handler(Handler(Box::new(move |stream, refusal| {
-            Box::pin(answer(stream, refusal))
-        })))
+        Self::Handler(Handler(Box::new(move |stream, refusal| Box::pin(answer(stream, refusal)))))
     }
 }
 
@@ -88,10 +86,7 @@ impl<S> fmt::Debug for Refuse<S> {
         match self {
             Self::Close => f.write_str("Close"),
             Self::Reset => f.write_str("Reset"),
-            Self::Http429 { retry_after } => f
-                .debug_struct("Http429")
-                .field("retry_after", retry_after)
-                .finish(),
+            Self::Http429 { retry_after } => f.debug_struct("Http429").field("retry_after", retry_after).finish(),
             Self::Handler(handler) => handler.fmt(f),
         }
     }
@@ -176,10 +171,7 @@ impl<S: Transport> Refuser<S> {
     pub fn new(refuse: Refuse<S>, budget: AnswerBudget) -> Self {
         Self(Arc::new(Inner {
             slots: Arc::new(Semaphore::new(budget.max_concurrent())),
-            ledger: Mutex::new(Ledger {
-                bucket: Bucket::default(),
-                counts: RefuseCounts::default(),
-            }),
+            ledger: Mutex::new(Ledger { bucket: Bucket::default(), counts: RefuseCounts::default() }),
             refuse,
             budget,
         }))
@@ -201,10 +193,7 @@ impl<S: Transport> Refuser<S> {
     }
 
     fn answer(&self, stream: S, refusal: Refusal) {
-        let (Ok(runtime), Ok(slot)) = (
-            Handle::try_current(),
-            Arc::clone(&self.0.slots).try_acquire_owned(),
-        ) else {
+        let (Ok(runtime), Ok(slot)) = (Handle::try_current(), Arc::clone(&self.0.slots).try_acquire_owned()) else {
             return self.0.count(|counts| &mut counts.over_budget);
         };
         if !self.0.admit_answer() {

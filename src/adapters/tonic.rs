@@ -53,9 +53,7 @@ impl<L: Listen<Addr = SocketAddr>> Stream for Incoming<L> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let accepted = self.get_mut().0.poll_accept(cx);
-        accepted
-            .map_ok(|(stream, peer)| Connection { stream, peer })
-            .map(Some)
+        accepted.map_ok(|(stream, peer)| Connection { stream, peer }).map(Some)
     }
 }
 
@@ -81,10 +79,7 @@ impl<S: Connected<ConnectInfo = TcpConnectInfo>> Connected for Connection<S> {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        TcpConnectInfo {
-            remote_addr: Some(self.peer),
-            ..self.stream.connect_info()
-        }
+        TcpConnectInfo { remote_addr: Some(self.peer), ..self.stream.connect_info() }
     }
 }
 
@@ -98,21 +93,13 @@ impl<S: Connected> Connected for Limited<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct Unexplained {
 ///
 /// [`Unexplained`] when there is no order that is true to real time and to the counter.
 pub(crate) fn explain(threads: &[Vec<Event>]) -> Result<(), Unexplained> {
-    let total = threads.iter().map(Vec::len).sum();
+    let total: usize = threads.iter().map(Vec::len).sum();
     let start = vec![0; threads.len()];
     let mut best = (0, start.clone(), 0);
     let mut seen = HashSet::from([start.clone()]);

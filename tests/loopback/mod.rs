@@ -31,9 +31,7 @@ pub(crate) async fn dial(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
 
 /// Waits for `future`, and fails with `what` when it takes for ever.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let Ok(done) = tokio::time::timeout(PATIENCE, future).await else {
-        panic!("{what}: not within {PATIENCE:?}")
-    };
+    let Ok(done) = tokio::time::timeout(PATIENCE, future).await else { panic!("{what}: not within {PATIENCE:?}") };
     done
 }
 
@@ -68,10 +66,7 @@ impl Listen for Scripted {
     type Stream = DuplexStream;
     type Addr = &'static str;
 
-    fn poll_accept(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<io::Result<(DuplexStream, &'static str)>> {
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(DuplexStream, &'static str)>> {
         match self.0.pop_front() {
             Some(next) => Poll::Ready(next.map(|pipe| (pipe, TENANT))),
             None => Poll::Pending,

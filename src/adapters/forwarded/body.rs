@@ -22,17 +22,11 @@ pin_project! {
 
 impl<B> LimitedBody<B> {
     pub(super) const fn new(body: B, permit: Option<Arc<Permit>>) -> Self {
-        Self {
-            body: Some(body),
-            permit,
-        }
+        Self { body: Some(body), permit }
     }
 
     pub(super) const fn empty() -> Self {
-        Self {
-            body: None,
-            permit: None,
-        }
+        Self { body: None, permit: None }
     }
 }
 
@@ -40,10 +34,7 @@ impl<B: Body> Body for LimitedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         match self.project().body.as_pin_mut() {
             Some(body) => body.poll_frame(cx),
             None => Poll::Ready(None),
@@ -55,8 +46,6 @@ impl<B: Body> Body for LimitedBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

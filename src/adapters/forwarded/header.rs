@@ -69,20 +69,14 @@ impl Forwarded {
     ///
     /// `hops` is the number of trusted proxies that each add an entry: with 1, the client is the last entry. Only
     /// connections from the `trusted` networks are believed.
-    pub fn x_forwarded_for(
-        hops: NonZeroUsize,
-        trusted: impl IntoIterator<Item = impl Into<IpNet>>,
-    ) -> Self {
+    pub fn x_forwarded_for(hops: NonZeroUsize, trusted: impl IntoIterator<Item = impl Into<IpNet>>) -> Self {
         let header = HeaderName::from_static("x-forwarded-for");
         Self::new(header, parse_addr, hops, trusted)
     }
 
     /// Reads `Forwarded` ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)); otherwise as
     /// [`x_forwarded_for`](Self::x_forwarded_for).
-    pub fn rfc7239(
-        hops: NonZeroUsize,
-        trusted: impl IntoIterator<Item = impl Into<IpNet>>,
-    ) -> Self {
+    pub fn rfc7239(hops: NonZeroUsize, trusted: impl IntoIterator<Item = impl Into<IpNet>>) -> Self {
         Self::new(header::FORWARDED, for_parameter, hops, trusted)
     }
 
@@ -92,12 +86,7 @@ impl Forwarded {
         hops: NonZeroUsize,
         trusted: impl IntoIterator<Item = impl Into<IpNet>>,
     ) -> Self {
-        Self {
-            header,
-            entry_addr,
-            hops,
-            trusted: trusted.into_iter().map(Into::into).collect(),
-        }
+        Self { header, entry_addr, hops, trusted: trusted.into_iter().map(Into::into).collect() }
     }
 
     /// The client of a request that came over a connection from `peer`: the one its headers name when `peer` is
@@ -118,9 +107,7 @@ impl Forwarded {
             for entry in from_the_right(line, b',') {
                 if skip == 0 {
                     let text = core::str::from_utf8(entry).ok();
-                    return text
-                        .and_then(|text| (self.entry_addr)(text.trim()))
-                        .ok_or(ForwardedError::NoAddress);
+                    return text.and_then(|text| (self.entry_addr)(text.trim())).ok_or(ForwardedError::NoAddress);
                 }
                 skip -= 1;
             }
@@ -161,13 +148,8 @@ fn for_parameter(element: &str) -> Option<IpAddr> {
     from_the_right(element.as_bytes(), b';').find_map(|pair| {
         let (name, value) = core::str::from_utf8(pair).ok()?.split_once('=')?;
         let value = value.trim();
-        let value = value
-            .strip_prefix('"')
-            .and_then(|value| value.strip_suffix('"'))
-            .unwrap_or(value);
-        name.trim()
-            .eq_ignore_ascii_case("for")
-            .then(|| parse_addr(value))?
+        let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+        name.trim().eq_ignore_ascii_case("for").then(|| parse_addr(value))?
     })
 }
 
@@ -202,30 +184,15 @@ mod tests {
 
     #[test]
     fn entries_of_x_forwarded_for_are_counted_from_the_right_across_lines() {
-        let lines: &[&[u8]] = &[
-            b"1.1.1.1, 2.2.2.2:80",
-            b" 2001:db8::3 ,[2001:db8::4]:80,[2001:db8::5]",
-        ];
+        let lines: &[&[u8]] = &[b"1.1.1.1, 2.2.2.2:80", b" 2001:db8::3 ,[2001:db8::4]:80,[2001:db8::5]"];
         let headers = headers("x-forwarded-for", lines);
-        let clients = [
-            "2001:db8::5",
-            "2001:db8::4",
-            "2001:db8::3",
-            "2.2.2.2",
-            "1.1.1.1",
-        ];
+        let clients = ["2001:db8::5", "2001:db8::4", "2001:db8::3", "2.2.2.2", "1.1.1.1"];
         for (index, client) in clients.into_iter().enumerate() {
             let forwarded = Forwarded::x_forwarded_for(hops(index + 1), [PROXY]);
-            assert_eq!(
-                forwarded.client(PROXY, &headers),
-                Ok(client.parse().unwrap())
-            );
+            assert_eq!(forwarded.client(PROXY, &headers), Ok(client.parse().unwrap()));
         }
         let forwarded = Forwarded::x_forwarded_for(hops(6), [PROXY]);
-        assert_eq!(
-            forwarded.client(PROXY, &headers),
-            Err(ForwardedError::TooFewEntries)
-        );
+        assert_eq!(forwarded.client(PROXY, &headers), Err(ForwardedError::TooFewEntries));
     }
 
     #[test]
@@ -245,39 +212,18 @@ mod tests {
     #[test]
     fn what_a_client_writes_cannot_change_how_a_proxys_entry_is_read() {
         let honest = b"for=192.0.2.1;host=\"evil, for=203.0.113.1, \\\" for=203.0.113.2\"";
-        for forged in [
-            &b"for=203.0.113.3"[..],
-            b"for=\"",
-            b"for=\"\\",
-            b"\"\\\",,;;=",
-            b"\xff\x80\"",
-        ] {
-            for line in [
-                [forged, b", ", honest].concat(),
-                [forged, b",", honest].concat(),
-            ] {
+        for forged in [&b"for=203.0.113.3"[..], b"for=\"", b"for=\"\\", b"\"\\\",,;;=", b"\xff\x80\""] {
+            for line in [[forged, b", ", honest].concat(), [forged, b",", honest].concat()] {
                 let headers = headers("forwarded", &[&line]);
                 let client = Forwarded::rfc7239(hops(1), [PROXY]).client(PROXY, &headers);
-                assert_eq!(
-                    client,
-                    Ok("192.0.2.1".parse().unwrap()),
-                    "{}",
-                    line.escape_ascii()
-                );
+                assert_eq!(client, Ok("192.0.2.1".parse().unwrap()), "{}", line.escape_ascii());
             }
         }
     }
 
     #[test]
     fn an_entry_without_an_address_is_an_error_and_not_the_next_entry() {
-        for element in [
-            "for=unknown",
-            "for=_hidden",
-            "for=\"_gazonk\"",
-            "proto=http",
-            "",
-            "for=1.2.3",
-        ] {
+        for element in ["for=unknown", "for=_hidden", "for=\"_gazonk\"", "proto=http", "", "for=1.2.3"] {
             let line = format!("for=203.0.113.1, {element}");
             let headers = headers("forwarded", &[line.as_bytes()]);
             let client = Forwarded::rfc7239(hops(1), [PROXY]).client(PROXY, &headers);
@@ -292,10 +238,7 @@ mod tests {
         let headers = headers("x-forwarded-for", &[b"192.0.2.1"]);
         let forwarded = Forwarded::x_forwarded_for(hops(1), [PROXY]);
         let mapped = "::ffff:10.0.0.1".parse().unwrap();
-        assert_eq!(
-            forwarded.client(mapped, &headers),
-            Ok("192.0.2.1".parse().unwrap())
-        );
+        assert_eq!(forwarded.client(mapped, &headers), Ok("192.0.2.1".parse().unwrap()));
         let stranger = "10.0.0.2".parse().unwrap();
         assert_eq!(forwarded.client(stranger, &headers), Ok(stranger));
     }

@@ -57,10 +57,7 @@ impl<S> Layer<S> for LimitRequestsLayer {
     type Service = LimitRequests<S>;
 
     fn layer(&self, inner: S) -> LimitRequests<S> {
-        LimitRequests {
-            inner,
-            layer: self.clone(),
-        }
+        LimitRequests { inner, layer: self.clone() }
     }
 }
 
@@ -90,11 +87,7 @@ where
                 permit: Some(permit),
                 refusal: StatusCode::OK,
             },
-            Err(refusal) => LimitedResponse {
-                response: None,
-                permit: None,
-                refusal,
-            },
+            Err(refusal) => LimitedResponse { response: None, permit: None, refusal },
         }
     }
 }

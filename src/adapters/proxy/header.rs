@@ -158,11 +158,7 @@ where
     read_exactly(stream, header, whole).await
 }
 
-async fn read_exactly<S>(
-    stream: &mut S,
-    header: &mut Vec<u8>,
-    whole: usize,
-) -> Result<(), ProxyError>
+async fn read_exactly<S>(stream: &mut S, header: &mut Vec<u8>, whole: usize) -> Result<(), ProxyError>
 where
     S: AsyncRead + Unpin,
 {
@@ -188,15 +184,9 @@ where
 }
 
 fn origin(header: &[u8]) -> Result<Origin, ProxyError> {
-    let config = ParseConfig {
-        include_tlvs: false,
-        ..ParseConfig::default()
-    };
-    let (parsed, _length) =
-        ProxyHeader::parse(header, config).map_err(|_| ProxyError::Malformed)?;
-    Ok(parsed
-        .proxied_address()
-        .map_or(Origin::Proxy, |address| Origin::Client(address.source)))
+    let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
+    let (parsed, _length) = ProxyHeader::parse(header, config).map_err(|_| ProxyError::Malformed)?;
+    Ok(parsed.proxied_address().map_or(Origin::Proxy, |address| Origin::Client(address.source)))
 }
 
 #[cfg(test)]

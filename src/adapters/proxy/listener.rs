@@ -108,10 +108,7 @@ impl<L: Listen<Addr = SocketAddr>> Proxied<L> {
     /// Is told of each connection that was closed for want of a valid header, with the address it came from. Must not
     /// block.
     #[must_use]
-    pub fn on_error(
-        mut self,
-        observe: impl FnMut(&ProxyError, SocketAddr) + Send + 'static,
-    ) -> Self {
+    pub fn on_error(mut self, observe: impl FnMut(&ProxyError, SocketAddr) + Send + 'static) -> Self {
         self.on_error = Some(Box::new(observe));
         self
     }
@@ -121,11 +118,7 @@ impl<L: Listen<Addr = SocketAddr>> Proxied<L> {
         self.trusted.iter().any(|network| network.contains(&proxy))
     }
 
-    fn begin_reading(
-        &mut self,
-        mut stream: L::Stream,
-        proxy: SocketAddr,
-    ) -> Result<(), ProxyError> {
+    fn begin_reading(&mut self, mut stream: L::Stream, proxy: SocketAddr) -> Result<(), ProxyError> {
         if self.reading.len() >= self.max_reading {
             return Err(ProxyError::Busy);
         }

@@ -28,11 +28,7 @@ impl AnswerBudget {
     /// 64 answers at once, 100 per second, 1 second for each.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            max_concurrent: 64,
-            max_per_second: 100,
-            deadline: Duration::from_secs(1),
-        }
+        Self { max_concurrent: 64, max_per_second: 100, deadline: Duration::from_secs(1) }
     }
 
     /// Bounds the answers under way at once; 0 means none is given.
@@ -98,9 +94,7 @@ impl Bucket {
     pub(super) fn take(&mut self, per_second: u32) -> bool {
         let rate = f64::from(per_second);
         let now = Instant::now();
-        let refill = self.refilled.map_or(rate, |last| {
-            now.saturating_duration_since(last).as_secs_f64() * rate
-        });
+        let refill = self.refilled.map_or(rate, |last| now.saturating_duration_since(last).as_secs_f64() * rate);
         self.refilled = Some(now);
         self.tokens = (self.tokens + refill).min(rate);
         if self.tokens < 1.0 {
@@ -127,11 +121,7 @@ mod tests {
         assert_eq!(taken(&mut bucket), 3);
 
         advance(Duration::from_secs(3600)).await;
-        assert_eq!(
-            taken(&mut bucket),
-            10,
-            "an idle hour earns no more than a full bucket"
-        );
+        assert_eq!(taken(&mut bucket), 10, "an idle hour earns no more than a full bucket");
     }
 
     #[tokio::test(start_paused = true)]

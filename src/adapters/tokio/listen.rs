@@ -23,8 +23,7 @@ pub trait Listen: Send + 'static {
     /// # Errors
     ///
     /// Those of the operating system, unchanged: their kind and number decide whether the accept loop goes on.
-    fn poll_accept(&mut self, cx: &mut Context<'_>)
-    -> Poll<io::Result<(Self::Stream, Self::Addr)>>;
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, Self::Addr)>>;
 
     /// Who the connection is counted for.
     fn client(&self, stream: &Self::Stream, addr: &Self::Addr) -> Client;
@@ -93,10 +92,7 @@ mod unix {
         type Stream = UnixStream;
         type Addr = SocketAddr;
 
-        fn poll_accept(
-            &mut self,
-            cx: &mut Context<'_>,
-        ) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
+        fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
             Self::poll_accept(self, cx)
         }
 

@@ -59,20 +59,12 @@ impl<L: Listen> LimitedListener<L> {
     /// Guards `listener` with `limiter`. Connections over the limit are closed.
     #[must_use]
     pub fn new(listener: L, limiter: Limiter) -> Self {
-        Self {
-            source: Source::new(listener),
-            limiter,
-            count_as: None,
-            refuser: Refuser::default(),
-        }
+        Self { source: Source::new(listener), limiter, count_as: None, refuser: Refuser::default() }
     }
 
     /// Decides who a connection is counted for, in place of [`Listen::client`].
     #[must_use]
-    pub fn count_as(
-        mut self,
-        client: impl FnMut(&L::Stream, &L::Addr) -> Client + Send + 'static,
-    ) -> Self {
+    pub fn count_as(mut self, client: impl FnMut(&L::Stream, &L::Addr) -> Client + Send + 'static) -> Self {
         self.count_as = Some(Box::new(client));
         self
     }
@@ -179,17 +171,10 @@ pub(crate) struct Source<L> {
 
 impl<L: Listen> Source<L> {
     pub(crate) fn new(listener: L) -> Self {
-        Self {
-            listener,
-            on_error: None,
-            backoff: Backoff::default(),
-        }
+        Self { listener, on_error: None, backoff: Backoff::default() }
     }
 
-    pub(crate) fn poll_accept(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(L::Stream, L::Addr)>> {
+    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(L::Stream, L::Addr)>> {
         loop {
             ready!(self.backoff.poll(cx));
             let error = match ready!(self.listener.poll_accept(cx)) {

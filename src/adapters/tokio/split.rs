@@ -36,14 +36,8 @@ pub struct LimitedHalf<H> {
 impl<H> LimitedHalf<H> {
     fn pair<R>(reader: R, writer: H, permit: Permit) -> (LimitedHalf<R>, Self) {
         let permit = Arc::new(permit);
-        let reader = LimitedHalf {
-            half: reader,
-            permit: Arc::clone(&permit),
-        };
-        let writer = Self {
-            half: writer,
-            permit,
-        };
+        let reader = LimitedHalf { half: reader, permit: Arc::clone(&permit) };
+        let writer = Self { half: writer, permit };
         (reader, writer)
     }
 
@@ -69,12 +63,7 @@ impl Limited<TcpStream> {
     /// As in Tokio, dropping the writing half shuts down that direction. The permit is released, and the socket
     /// closed, when both halves are dropped.
     #[must_use]
-    pub fn into_split(
-        self,
-    ) -> (
-        LimitedHalf<tcp::OwnedReadHalf>,
-        LimitedHalf<tcp::OwnedWriteHalf>,
-    ) {
+    pub fn into_split(self) -> (LimitedHalf<tcp::OwnedReadHalf>, LimitedHalf<tcp::OwnedWriteHalf>) {
         let (stream, permit) = self.into_parts();
         let (reader, writer) = stream.into_split();
         LimitedHalf::pair(reader, writer, permit)
@@ -92,12 +81,7 @@ mod unix {
         /// As in Tokio, dropping the writing half shuts down that direction. The permit is released, and the socket
         /// closed, when both halves are dropped.
         #[must_use]
-        pub fn into_split(
-            self,
-        ) -> (
-            LimitedHalf<unix::OwnedReadHalf>,
-            LimitedHalf<unix::OwnedWriteHalf>,
-        ) {
+        pub fn into_split(self) -> (LimitedHalf<unix::OwnedReadHalf>, LimitedHalf<unix::OwnedWriteHalf>) {
             let (stream, permit) = self.into_parts();
             let (reader, writer) = stream.into_split();
             LimitedHalf::pair(reader, writer, permit)
@@ -106,21 +90,13 @@ mod unix {
 }
 
 impl<H: AsyncRead + Unpin> AsyncRead for LimitedHalf<H> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().half).poll_read(cx, buf)
     }
 }
 
 impl<H: AsyncWrite + Unpin> AsyncWrite for LimitedHalf<H> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().half).poll_write(cx, buf)
     }
 

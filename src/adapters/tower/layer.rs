@@ -31,10 +31,7 @@ impl ConnectionInfoLayer {
     /// Reports what `limiter` has counted.
     #[must_use]
     pub fn new(limiter: Limiter) -> Self {
-        Self {
-            limiter,
-            count_as: Arc::new(|extensions| attached_peer(extensions).map(Client::from)),
-        }
+        Self { limiter, count_as: Arc::new(|extensions| attached_peer(extensions).map(Client::from)) }
     }
 
     /// Decides who a request came from.
@@ -52,10 +49,7 @@ impl ConnectionInfoLayer {
     /// # let _ = layer;
     /// ```
     #[must_use]
-    pub fn count_as(
-        mut self,
-        client: impl Fn(&Extensions) -> Option<Client> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn count_as(mut self, client: impl Fn(&Extensions) -> Option<Client> + Send + Sync + 'static) -> Self {
         self.count_as = Arc::new(client);
         self
     }
@@ -65,18 +59,13 @@ impl<S> Layer<S> for ConnectionInfoLayer {
     type Service = ConnectionInfoService<S>;
 
     fn layer(&self, inner: S) -> ConnectionInfoService<S> {
-        ConnectionInfoService {
-            inner,
-            layer: self.clone(),
-        }
+        ConnectionInfoService { inner, layer: self.clone() }
     }
 }
 
 impl fmt::Debug for ConnectionInfoLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectionInfoLayer")
-            .field("limiter", &self.limiter)
-            .finish_non_exhaustive()
+        f.debug_struct("ConnectionInfoLayer").field("limiter", &self.limiter).finish_non_exhaustive()
     }
 }
 

@@ -1,9 +1,7 @@
 use super::*;
 use tokio::io::AsyncWriteExt as _;
 
-const V2_TCP4: &[u8] = &[
-    0x21, 0x11, 0, 12, 192, 0, 2, 1, 198, 51, 100, 1, 0xc3, 0x50, 0, 25,
-];
+const V2_TCP4: &[u8] = &[0x21, 0x11, 0, 12, 192, 0, 2, 1, 198, 51, 100, 1, 0xc3, 0x50, 0, 25];
 
 fn v2(rest: &[u8]) -> Vec<u8> {
     [V2, rest].concat()
@@ -43,10 +41,7 @@ async fn headers_are_read_to_their_last_byte_however_they_arrive() {
     assert_eq!(longest.len(), LONGEST_V1);
     for (header, expected) in [
         (b"PROXY TCP4 192.0.2.1 192.0.2.2 50000 25\r\n".to_vec(), v4),
-        (
-            b"PROXY TCP6 2001:db8::1 2001:db8::2 50000 25\r\n".to_vec(),
-            v6,
-        ),
+        (b"PROXY TCP6 2001:db8::1 2001:db8::2 50000 25\r\n".to_vec(), v6),
         (b"PROXY UNKNOWN\r\n".to_vec(), Origin::Proxy),
         (b"PROXY UNKNOWN ff:: :: 1 2\r\n".to_vec(), Origin::Proxy),
         (longest.into_bytes(), Origin::Proxy),
@@ -67,13 +62,7 @@ async fn headers_are_read_to_their_last_byte_however_they_arrive() {
 
 #[tokio::test]
 async fn something_else_is_noticed_as_soon_as_it_differs() {
-    for start in [
-        &b"G"[..],
-        b"PROXX",
-        b"\r\n\r\n\x01",
-        b"PROXY\t",
-        b"\x16\x03\x01",
-    ] {
+    for start in [&b"G"[..], b"PROXX", b"\r\n\r\n\x01", b"PROXY\t", b"\x16\x03\x01"] {
         let (mut to, mut from) = tokio::io::duplex(64);
         to.write_all(start).await.unwrap();
         let error = read_header(&mut from, MAX_HEADER).await.unwrap_err();
@@ -101,10 +90,7 @@ async fn malformed_headers_are_told_from_missing_ones() {
         v2(&short_block),
     ] {
         let error = read(&header, 4096).await.unwrap_err();
-        assert!(
-            matches!(error, ProxyError::Malformed),
-            "{header:?}: {error}"
-        );
+        assert!(matches!(error, ProxyError::Malformed), "{header:?}: {error}");
     }
 }
 
@@ -114,20 +100,12 @@ async fn headers_that_are_too_long_or_end_early_are_given_up() {
     let error = read(endless.as_bytes(), 4096).await.unwrap_err();
     assert!(matches!(error, ProxyError::TooLong(LONGEST_V1)), "{error}");
 
-    let error = read(&v2(&[0x21, 0x11, 0xff, 0xff]), 4096)
-        .await
-        .unwrap_err();
+    let error = read(&v2(&[0x21, 0x11, 0xff, 0xff]), 4096).await.unwrap_err();
     assert!(matches!(error, ProxyError::TooLong(65_551)), "{error}");
 
-    for header in [
-        b"PROXY TCP4 192.0.2.1 192".to_vec(),
-        v2(&V2_TCP4[..9]),
-        b"PRO".to_vec(),
-    ] {
+    for header in [b"PROXY TCP4 192.0.2.1 192".to_vec(), v2(&V2_TCP4[..9]), b"PRO".to_vec()] {
         let error = read_header(&mut &header[..], MAX_HEADER).await.unwrap_err();
-        let ProxyError::Io(error) = error else {
-            panic!("{error}")
-        };
+        let ProxyError::Io(error) = error else { panic!("{error}") };
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }
