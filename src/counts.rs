@@ -110,6 +110,14 @@ impl Counts {
         table.acquire(key, limit, enter)
     }
 
+    /// Gives back what memory can be given back now.
+    pub(crate) fn reclaim(&self) {
+        self.v4.reclaim();
+        self.v6.reclaim();
+        self.named.reclaim();
+        self.tiers.iter().for_each(|(_, table)| table.reclaim());
+    }
+
     pub(crate) fn open(&self, key: ClientKey, guard: &Guard) -> u32 {
         match key {
             ClientKey::V4(addr) => self.v4.open(addr, guard),

@@ -1,9 +1,42 @@
-//! Lock-free, exact limits on concurrent connections per client IP.
+//! Exact limits on how many connections each client IP may have open at once, without locks.
+//!
+//! A [`Limiter`] counts connections per [`Client`]. [`Limiter::try_acquire`] answers with a [`Permit`], which is the
+//! count: keep it as long as the connection, and drop it with it. Or with a [`Rejected`], which costs the other
+//! clients nothing.
+//!
+//! ```
+//! use connlimit::{Config, Limiter};
+//! use std::net::IpAddr;
+//!
+//! let limiter = Limiter::new(Config::new(2));
+//! let client: IpAddr = "192.0.2.1".parse()?;
+//!
+//! let first = limiter.try_acquire(client)?;
+//! let second = limiter.try_acquire(client)?;
+//! assert!(limiter.try_acquire(client).is_err());
+//!
+//! drop(first);
+//! assert!(limiter.try_acquire(client).is_ok());
+//! # drop(second);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`net`] has a ready accept loop for blocking sockets; the features of the crate add the others. [`Config`] is all
+//! that an operator may set. What is guaranteed between threads stands at [`Limiter`], and why it holds in [`design`].
+//!
+//! # For readers of the source
+//!
+//! The modules follow the data: an address becomes a `client`; `counts` knows its key in each table, `hash` its place
+//! there. `table` finds or makes its counter (`bin`, `header` and `slots` are the place, `counter` the word, `clock` the
+//! time after which a place may be used again; `segment`, `level` and `roster` let the table grow and shrink). `limiter`
+//! decides by the `config`, or `policy` does when that is more than one limit; `permit` gives the count back. Atomics
+//! come from `sync` and epochs from `epoch`, and from nowhere else.
 
 mod adapters;
 mod client;
 mod config;
 mod counts;
+pub mod design;
 mod epoch;
 mod hash;
 mod limiter;

@@ -163,6 +163,27 @@ impl Limiter {
         counts.open(counts.key(client.into()), &pin())
     }
 
+    /// Gives memory back now that inserts would give back in passing.
+    ///
+    /// Never needed while new clients come: each of them does a share of it. A server that falls idle after a crowd may
+    /// call it from a timer. It takes time in proportion to the memory there is (about a millisecond for each hundred
+    /// thousand clients there have been), and disturbs nobody. What clients with open connections hold stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::{Config, Limiter};
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let limiter = Limiter::new(Config::new(1));
+    /// let crowd: Vec<_> = (0..50_000).map(|n| limiter.try_acquire(Ipv4Addr::from_bits(n)).unwrap()).collect();
+    /// drop(crowd);
+    /// limiter.reclaim();
+    /// ```
+    pub fn reclaim(&self) {
+        self.counts().reclaim();
+    }
+
     pub(crate) fn counts(&self) -> &Counts {
         &self.inner.hot.counts
     }

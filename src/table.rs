@@ -261,6 +261,32 @@ impl<K: Key> Table<K> {
         }
     }
 
+    /// Does at once what inserts do in passing: drains the older levels, and shrinks a table that is nearly empty.
+    pub(crate) fn reclaim(&self) {
+        // Each round ends with one level or with levels that clients hold; shrinking goes by eighths.
+        for _ in 0..MAX_LEVELS {
+            let segments: usize = self.roster.load(&pin()).older().map(Level::segments).sum();
+            for step in 0..segments {
+                // A pin for each segment: what has been retired so far can be freed meanwhile.
+                let guard = pin();
+                let roster = self.roster.load(&guard);
+                match roster.older().len() {
+                    0 => break,
+                    older => self.drain(roster, step % older, BINS, &guard),
+                }
+            }
+            let guard = pin();
+            let roster = self.roster.load(&guard);
+            if roster.older().len() > 0 || !self.shrink(roster, 0, &guard) {
+                break;
+            }
+        }
+        // Let what is due be freed now, unless other threads are pinned.
+        for _ in 0..4 {
+            pin().flush();
+        }
+    }
+
     fn drain(&self, roster: &Roster<K>, index: usize, bins: usize, guard: &Guard) {
         if let Some(level) = roster.older().nth(index) {
             level.drain(bins, self.clock.now(), &self.budget, guard);
@@ -271,15 +297,12 @@ impl<K: Key> Table<K> {
     }
 
     /// Puts a smaller level in front of one that is alone and nearly empty.
-    fn shrink(&self, roster: &Roster<K>, hash: u64, guard: &Guard) {
+    fn shrink(&self, roster: &Roster<K>, hash: u64, guard: &Guard) -> bool {
         let newest = roster.newest();
-        if newest.bins() > BINS && !self.fixed {
-            let sample = newest.sample(hash, guard);
-            if sample.is_sparse() {
-                // An eighth still leaves a sparse level half empty.
-                self.renew(roster, (newest.bins() / 8).max(BINS), guard);
-            }
-        }
+        // An eighth still leaves a sparse level half empty.
+        newest.bins() > BINS
+            && newest.sample(hash, guard).is_sparse()
+            && self.renew(roster, (newest.bins() / 8).max(BINS), guard)
     }
 }
 

@@ -456,7 +456,7 @@ fn shrink_meets_admission() {
         let thread = thread::spawn(move || {
             let guard = pin();
             let roster = other.table.roster.load(&guard);
-            other.table.shrink(roster, 2, &guard);
+            assert!(other.table.shrink(roster, 2, &guard));
             assert_eq!(other.table.roster.load(&guard).newest().bins(), 1);
         });
         let second = world.acquire(1, 2).expect("two permits of two at most").held.take();

@@ -1,0 +1,141 @@
+//! How it works, why it is right, and what that rests on. There is no code in this module.
+//!
+//! # The problem
+//!
+//! Count connections per client, exactly, at the rate at which a server accepts them. A lock makes all threads take
+//! turns. A count per client behind a shared pointer costs a contended reference count per connection. A lock-free map
+//! from clients to counts has to forget clients that are gone, and there is the difficulty: *the last release meets the
+//! next admission*. Who removes a count that has come to zero while somebody else raises it again loses a connection or
+//! counts one for ever.
+//!
+//! # The idea
+//!
+//! A counter never moves, and at zero it **lingers**. It stays in its place, and the client that returns revives it with
+//! the same compare-and-swap that any admission is. Nothing is looked up, unlinked, allocated or deferred when a
+//! connection ends: a release is one subtraction. Only who needs the *place* of a lingering counter kills it, by a
+//! compare-and-swap from zero, and then waits until nobody can still be about to revive it.
+//!
+//! # The parts
+//!
+//! ```text
+//!  Limiter ─► Counts ─► Table (IPv4 | IPv6 | names | each tier | total)
+//!                         │
+//!                         ▼
+//!                       Roster ─► Level (newest) ─► Segment ─► Bin ─► counter ◄─ Permit
+//!                         │                            ▲
+//!                         └─────► Level (older, drains)│ 512 bins, made on first touch,
+//!                                                        freed when closed and empty
+//! ```
+//!
+//! - A **counter** is a 32-bit word: connections, or zero, or dead with a stamp.
+//! - A **bin** is one cache line (two for IPv6): a header, six (five) keys and counters, and a pointer to an overflow
+//!   block. A client is in the bin that its keyed hash says, or nowhere.
+//! - A **level** is a power of two of bins. New clients go to the newest level. A level that is too small, or too
+//!   large, gets a newer one in front of it and drains: its bins are closed one by one, its connections end in their own
+//!   time, and each segment is freed when nobody is left in it.
+//! - The **roster** is the list of levels, replaced as a whole.
+//! - A **permit** is two words: where the counter is, and the segment it is in.
+//!
+//! # The life of a counter
+//!
+//! ```text
+//!             admit                  admit / release
+//!    ZERO ────────────► LIVE 1 ◄──────────────────────► LIVE n
+//!     │ ▲───────────────┘                                 │ the limiter is dropped
+//!     │      release                                      ▼
+//!     │ stamp, by who needs the place                  ORPHAN n ──► segment freed by the last release
+//!     ▼
+//!    DEAD, for ever; after three ticks of the grace clock the place is free
+//! ```
+//!
+//! # The life of a place in a bin
+//!
+//! ```text
+//!              CAS on the header              CAS on the header
+//!    free ─────────────────────► claimed ─────────────────────────► valid ──┐
+//!     ▲ ▲                           │  key and count are written;           │ dead and expired:
+//!     │ └───────────────────────────┘  nobody else looks                    │ cleared by the next claim
+//!     │      given back: something was                                      │
+//!     │      published since the look                                       │
+//!     └─────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! The header is `[version | CLOSED | claimed | valid]`. Publishing compares it with the value under which the key was
+//! looked for in vain, and moves the version. So it fails if anything was published since.
+//!
+//! # What holds
+//!
+//! | | claim | why | models |
+//! |---|---|---|---|
+//! | I1 | a client never has more permits than the limit | one live word per key (I3), raised only by a CAS from a value below the limit | `two_inserts_of_one_key`, `insert_meets_growth`, `three_inserts_meet_growth` |
+//! | I2 | a release lands on the word that its admission raised | the permit has its address, and words never move | `drain_meets_release`, `shrink_meets_admission` |
+//! | I3 | a key has one word that is not dead | within a bin: the publishing CAS; across levels: older bins are closed, and the key's word there dead, before the newest is written | `two_inserts_of_one_key`, `a_slot_goes_to_another_client`, `insert_meets_unlink` |
+//! | I4 | a dead word's place is used again only when no CAS on it can still be under way | grace clock | `revive_meets_reuse`, `stamp_meets_two_ticks` |
+//! | I5 | a segment is freed only when closed, empty and a grace period old | drain, epoch | `drain_meets_admission`, `two_threads_drain` |
+//! | I6 | an attempt that is refused changes no count | admission is a CAS, not an addition that is taken back | `a_refused_attempt_changes_nothing` |
+//! | I7 | a thread that stalls anywhere delays nobody's admission or release | claims are private, everything else is a single step that others repeat or skip | by argument: see *Ends* at each loop |
+//!
+//! I6 is weaker with [tiers](crate::Config::with_tier), and is stated there.
+//!
+//! # The grace clock
+//!
+//! A thread that has read a lingering word's zero may be delayed just before its compare-and-swap. If meanwhile the word
+//! dies, the place goes to another client and *that* one's count comes to zero, the late exchange would succeed on the
+//! wrong client's word. So a place is used again only after every thread that was pinned when the word died has been
+//! unpinned. The time is told by a counter that moves in functions deferred through the epoch, one at a time: a
+//! deferred function per grace period, not per client. A stamp has expired when the counter has moved by **three**; with
+//! two there is an interleaving in which a thread that pinned *between* two ticks still holds the old word.
+//! `src/table/clock.rs` has the argument, the model `stamp_meets_two_ticks` the interleaving.
+//!
+//! A thread that stays pinned stops the clock. Places are not used again then, so new clients fill the table faster, up
+//! to its bound; clients that are tracked notice nothing. No pin of this crate spans user code except a
+//! [`Session`](crate::Session), which says so, and the epoch is the crate's own: pins in other libraries do not count.
+//!
+//! # Orderings
+//!
+//! There is no sequentially consistent access; every access says in the source what it pairs with. The pairs:
+//!
+//! | carries | from | to |
+//! |---|---|---|
+//! | key and first count of a new client | publishing CAS, Release | header load, Acquire |
+//! | "this place has been claimed" | key and count stores, Release | fence in `Bin::confirm`, Acquire |
+//! | all of a bin's publications | publishing CAS, Release | `close`, Acquire |
+//! | "there is a newer level" | `close` and gone segments, Release | header and directory loads, Acquire |
+//! | what an ended connection did | `release`, Release | `admit`, Acquire (for users); `observe` and `stamp`, Acquire (for who frees) |
+//! | the accesses that a grace period waited for | tick, Release | clock load, Acquire |
+//! | initialised levels, segments, blocks | the CAS that installs them, Release | the load that finds them, Acquire |
+//! | other releases of an orphaned word, of an orphaned segment | `release`, `orphan_released`, Release | the fence and the count of the last one, Acquire |
+//!
+//! # Bounds
+//!
+//! - Memory of a table never exceeds its share of [`Config::table_memory`](crate::Config::table_memory): a level is
+//!   reserved whole before it is put in front, and given back segment by segment once freed. A thread that loses the
+//!   race to install a segment holds one more for an instant.
+//! - A look-up reads at most one bin per level: 22 places (17 for IPv6). Levels at least double, so there are no more
+//!   than about twenty under any bound, and one or two unless long-lived clients sit in older ones.
+//! - A long-lived client holds its segment (32 KiB for IPv4, 64 KiB for IPv6), not its level.
+//! - Draining is done in passing by inserts, 64 bins by one insert in sixteen.
+//!
+//! # What is checked, and how
+//!
+//! - **Loom** explores the interleavings of two or three threads on this code, with bins of two places and levels of one
+//!   bin. In the *ideal* tier the epoch is its own specification, and as eager as that allows; in the other it is the
+//!   real crossbeam-epoch. Models print how many executions they explored, and whether they were cut short.
+//! - **Mutants**: `ci/mutants.py` plants known bugs, weakened orderings among them, and fails if the models stay green.
+//! - **Properties** and **fuzz targets** compare whole histories of operations with a plain map; **stress** tests count
+//!   exactly what several threads hold; recorded **histories** are checked for linearizability.
+//!
+//! # What is trusted
+//!
+//! - crossbeam-epoch: that a deferred function runs after all threads pinned at its deferral have been unpinned, and that
+//!   who pins later sees what came before. (Its code runs in the models of the second tier, up to their bounds.)
+//! - arc-swap, for the configuration: a register of `Arc`s. In models a mutex stands in for it.
+//! - Loom's view of memory: it does not explore every behaviour that C11 allows, and bounds on preemptions mean that what
+//!   was explored is much, not all.
+//!
+//! # Other designs
+//!
+//! Counters on the heap behind moving pointers were prototyped, model-checked and measured first. They cost a second
+//! cache miss per look-up, an allocation and a deferred free per client, and a protocol to migrate pointers; reconnecting
+//! clients were two to three times slower. An open-addressed table whose counters move with growth makes every release
+//! look up its counter again, and couples the proof of counting with that of moving.

@@ -1,0 +1,171 @@
+//! What the table takes from the allocator, counted: bounded, small per client, and given back.
+#![cfg(not(any(connlimit_loom, miri)))]
+
+use connlimit::{Config, Limiter, Permit, Rejected, WhenFull};
+use core::net::{Ipv4Addr, Ipv6Addr};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+
+struct Counting;
+
+static BYTES: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size().cast_signed(), Relaxed);
+        // SAFETY: the caller's duties are those of the callee.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size().cast_signed(), Relaxed);
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size().cast_signed(), Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One test at a time: the allocator counts for all of them.
+static ALONE: Mutex<()> = Mutex::new(());
+
+const MIB: isize = 1 << 20;
+
+fn alone(test: impl FnOnce()) {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    test();
+}
+
+fn crowd(limiter: &Limiter, clients: u32) -> Vec<Permit> {
+    let mut permits = Vec::with_capacity(clients as usize);
+    permits.extend((0..clients).map(|client| limiter.try_acquire(Ipv4Addr::from_bits(client)).unwrap()));
+    permits
+}
+
+/// Bytes that `limiter` and what else is alive take, permits in `permits` aside.
+fn bytes(permits: &Vec<Permit>) -> isize {
+    BYTES.load(Relaxed) - (permits.capacity() * size_of::<Permit>()).cast_signed()
+}
+
+/// A few new clients come and go.
+fn some_traffic(limiter: &Limiter, connections: u32) {
+    for client in 0..connections {
+        drop(limiter.try_acquire(Ipv4Addr::from_bits(0x8000_0000 | client)));
+    }
+}
+
+#[test]
+fn a_crowd_of_a_million_takes_less_than_64_bytes_each_and_gives_them_back_in_passing() {
+    alone(|| {
+        let limiter = Limiter::new(Config::new(1));
+        let before = BYTES.load(Relaxed);
+        let mut permits = crowd(&limiter, 1_000_000);
+        let each = (bytes(&permits) - before) / 1_000_000;
+        assert!((8..64).contains(&each), "{each} bytes per client");
+        permits = Vec::new();
+        // Nobody calls for it: newcomers do it, each a little.
+        some_traffic(&limiter, 600_000);
+        let left = bytes(&permits) - before;
+        assert!(left < MIB, "{left} bytes are left of the crowd");
+        assert_eq!(limiter.num_open(Ipv4Addr::from_bits(7)), 0);
+    });
+}
+
+#[test]
+fn reclaiming_gives_a_crowds_memory_back_at_once() {
+    alone(|| {
+        let limiter = Limiter::new(Config::new(1));
+        let before = BYTES.load(Relaxed);
+        drop(crowd(&limiter, 300_000));
+        limiter.reclaim();
+        let left = BYTES.load(Relaxed) - before;
+        assert!(left < MIB, "{left} bytes are left of the crowd");
+    });
+}
+
+#[test]
+fn clients_that_stay_hold_their_segments_and_no_more() {
+    alone(|| {
+        let limiter = Limiter::new(Config::new(1));
+        let before = BYTES.load(Relaxed);
+        let mut permits = crowd(&limiter, 300_000);
+        let full = bytes(&permits) - before;
+        permits.truncate(3);
+        limiter.reclaim();
+        let left = bytes(&permits) - before;
+        assert!(left < MIB && left < full / 4, "{left} of {full} bytes are left for three clients");
+        for client in 0..3 {
+            assert_eq!(limiter.num_open(Ipv4Addr::from_bits(client)), 1);
+            assert!(limiter.try_acquire(Ipv4Addr::from_bits(client)).is_err());
+        }
+    });
+}
+
+#[test]
+fn the_bound_holds_and_clients_that_are_tracked_do_not_notice() {
+    alone(|| {
+        let before = BYTES.load(Relaxed);
+        let limiter = Limiter::new(Config::new(2).with_table_memory(1 << 20).unwrap());
+        let regular = limiter.try_acquire(Ipv6Addr::LOCALHOST).unwrap();
+        let mut permits = Vec::with_capacity(1 << 20);
+        let mut refused = 0;
+        for client in 0..1 << 20 {
+            match limiter.try_acquire(Ipv4Addr::from_bits(client)) {
+                Ok(permit) => permits.push(permit),
+                Err(rejected) => {
+                    assert_eq!(rejected, Rejected::TableFull);
+                    refused += 1;
+                }
+            }
+        }
+        let taken = bytes(&permits) - before;
+        assert!(taken <= MIB + MIB / 16, "{taken} bytes under a bound of 1 MiB");
+        assert!(refused > 0 && permits.len() > 10_000, "{} admitted, {refused} refused", permits.len());
+        // The other family is not crowded out, and who is in is counted on.
+        let second = limiter.try_acquire(Ipv6Addr::LOCALHOST).unwrap();
+        assert_eq!(limiter.try_acquire(Ipv6Addr::LOCALHOST).unwrap_err(), Rejected::ClientLimit);
+        assert!(limiter.try_acquire(Ipv4Addr::from_bits(0)).is_ok());
+        drop((regular, second));
+
+        limiter.set_config(Config::new(2).with_when_full(WhenFull::AdmitUntracked)).unwrap();
+        let newcomer = (0xc000_0000..).map(Ipv4Addr::from_bits);
+        let untracked = newcomer.map(|client| limiter.try_acquire(client).unwrap()).find(|permit| !permit.is_tracked());
+        assert!(untracked.is_some());
+    });
+}
+
+#[test]
+fn a_preallocated_table_allocates_nothing_for_its_clients() {
+    alone(|| {
+        let config = Config::new(1).with_table_memory(8 << 20).unwrap().with_preallocation(true);
+        let limiter = Limiter::new(config);
+        some_traffic(&limiter, 1); // this thread's part in the epoch
+        let mut permits = Vec::with_capacity(1 << 20);
+        let before = bytes(&permits);
+        permits.extend((0..40_000).map(|client| limiter.try_acquire(Ipv4Addr::from_bits(client)).unwrap()));
+        assert_eq!(bytes(&permits), before);
+    });
+}
+
+#[test]
+fn permits_of_a_limiter_that_is_gone_free_its_memory() {
+    alone(|| {
+        let before = BYTES.load(Relaxed);
+        let limiter = Limiter::new(Config::new(1));
+        let permits = crowd(&limiter, 100_000);
+        drop(limiter);
+        assert!(bytes(&permits) - before > MIB, "the counters are still there");
+        drop(permits);
+        let left = BYTES.load(Relaxed) - before;
+        assert!(left < MIB / 4, "{left} bytes are left of a limiter that is gone");
+    });
+}
