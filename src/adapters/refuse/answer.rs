@@ -71,7 +71,7 @@ fn refusal(reason: Rejected, retry_after: Option<Duration>) -> String {
     let (status, phrase) = http_status::of(reason);
     let text = format!("{reason}\n");
     let retry_after = retry_after.map_or_else(String::new, |wait| {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
         format!("Retry-After: {seconds}\r\n")
     });
     format!(
@@ -106,6 +106,9 @@ mod tests {
         assert!(head.contains("\r\nRetry-After: 2\r\n"), "{head}");
         assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
         assert!(!body.chars().any(|c| c.is_ascii_digit()), "counts are nobody's business: {body}");
+
+        let answer = refusal(Rejected::ClientLimit, Some(Duration::MAX));
+        assert!(answer.contains("\r\nRetry-After: 18446744073709551615\r\n"), "{answer}");
 
         let answer = refusal(Rejected::TotalLimit, None);
         assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
