@@ -1,47 +1,45 @@
 #!/usr/bin/env bash
 # End to end on loopback: HAProxy with PROXY protocol v2 in front of the behind_proxy example, and a server that runs
-# out of file descriptors. Counts have to end at zero, and the refusals to be exactly the expected ones.
+# out of file descriptors. Counts have to end at zero, and the refusals to be exactly the expected ones. Before that,
+# each example of an adapter checks itself.
 #
-# Needs haproxy, curl, ab and wrk. Missing ones are installed by apt-get when that is possible (root, Debian); else
-# this is skipped, loudly, or fails when E2E_REQUIRED=1. Takes about a minute, most of it the build.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-
-skip() {
-    echo "SKIP: end-to-end test not run: $*" >&2
-    [ "${E2E_REQUIRED:-0}" = 0 ] && exit 0
-    exit 1
-}
-fail() {
-    echo "FAIL: $*" >&2
-    tail -n 5 "$work"/*.log >&2
-    exit 1
-}
+# Needs haproxy, curl, ab and wrk, and installs them with apt-get where it may.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [ "$(uname -s)" = Linux ] || skip "needs Linux, where all of 127.0.0.0/8 is loopback"
 missing=()
 for need in haproxy:haproxy curl:curl ab:apache2-utils wrk:wrk; do
-    command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
+  command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        skip "missing ${missing[*]}"
-    fi
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q "${missing[@]}" >/dev/null 2>&1 \
-        || skip "cannot install ${missing[*]}"
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    skip "missing ${missing[*]}"
+  fi
+  DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -q "${missing[@]}" ||
+    skip "cannot install ${missing[*]}"
 fi
 
-cargo build --quiet --features axum,tower,proxy-protocol --example behind_proxy --example axum_server
-bin=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/examples
+examples=(tokio_echo axum_server behind_proxy tls)
+cargo build --features axum,tower,proxy-protocol "${examples[@]/#/--example=}"
+bin=${CARGO_TARGET_DIR:-target}/debug/examples
+for example in "${examples[@]}"; do
+  echo "== $example checks itself"
+  timeout 30 "$bin/$example" || fail "$example: exit code $?"
+done
 
 work=$(mktemp -d)
 pids=()
 finish() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$work"
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  rm -rf "$work"
 }
 trap finish EXIT
+# Fails with what the programs said last.
+tell() {
+  tail -n 5 "$work"/*.log >&2
+  fail "$*"
+}
 
 # A loopback network of its own, so that the ports are free.
 host=127.0.77.1 proxy=127.0.77.2 alice=127.0.77.11 bob=127.0.77.12
@@ -49,13 +47,13 @@ server=$host:18080 front=$host:18081 admin=$host:19090 small=$host:18082 small_a
 
 # Polls a command until it succeeds, for at most 20 seconds.
 eventually() {
-    local what=$1
-    shift
-    for _ in $(seq 200); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    fail "$what, not within 20 seconds"
+  local what=$1
+  shift
+  for _ in $(seq 200); do
+    "$@" >/dev/null 2>&1 && return
+    sleep 0.1
+  done
+  tell "$what, not within 20 seconds"
 }
 metrics() { curl -sf --max-time 5 "http://$1/metrics/$2"; }
 open_is() { metrics "$1" "$2" | grep -qE "^(open|connlimit_open_connections.*) $3\$"; }
@@ -66,18 +64,18 @@ echo "== HAProxy, PROXY protocol v2"
 pids+=($!)
 cat >"$work/haproxy.cfg" <<EOF
 global
-    maxconn 200
+  maxconn 200
 defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
+  mode tcp
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
 frontend front
-    bind $front
-    default_backend back
+  bind $front
+  default_backend back
 backend back
-    source $proxy
-    server it $server send-proxy-v2
+  source $proxy
+  server it $server send-proxy-v2
 EOF
 haproxy -db -f "$work/haproxy.cfg" >"$work/haproxy.log" 2>&1 &
 pids+=($!)
@@ -86,32 +84,32 @@ eventually "the proxy to be up" curl -sf --max-time 2 "http://$front/"
 
 holders=()
 for _ in 1 2 3 4; do
-    curl -sN --interface "$alice" --max-time 60 "http://$front/hold" >/dev/null &
-    holders+=($!)
-    pids+=($!)
+  curl -sN --interface "$alice" --max-time 60 "http://$front/hold" >/dev/null &
+  holders+=($!)
+  pids+=($!)
 done
 eventually "four connections of one client" open_is "$admin" "$alice" 4
-[ "$(refused "$admin")" = 0 ] || fail "refusals before the limit"
+[ "$(refused "$admin")" = 0 ] || tell "refusals before the limit"
 
-ab -q -n 25 -c 5 -s 10 -B "$alice" "http://$front/" >"$work/ab.log" 2>&1 || fail "ab"
-grep -qE '^Non-2xx responses: +25$' "$work/ab.log" || fail "not every request over the limit got a 429"
-[ "$(refused "$admin")" = 25 ] || fail "expected 25 refusals, got $(refused "$admin")"
+ab -q -n 25 -c 5 -s 10 -B "$alice" "http://$front/" >"$work/ab.log" 2>&1 || tell "ab"
+grep -qE '^Non-2xx responses: +25$' "$work/ab.log" || tell "not every request over the limit got a 429"
+[ "$(refused "$admin")" = 25 ] || tell "expected 25 refusals, got $(refused "$admin")"
 echo "25 of 25 over the limit refused with a 429, through the proxy"
 
-[ "$(curl -sf --max-time 5 --interface "$bob" "http://$front/")" = "hello $bob" ] || fail "another client"
+[ "$(curl -sf --max-time 5 --interface "$bob" "http://$front/")" = "hello $bob" ] || tell "another client"
 if curl -s --max-time 5 --interface "$bob" "http://$server/" >/dev/null 2>&1; then
-    fail "a stranger got past the trusted network"
+  tell "a stranger got past the trusted network"
 fi
 echo "another client served under its own name, a stranger closed"
 
 kill "${holders[@]}"
 eventually "the release of all four" open_is "$admin" "$alice" 0
 # wrk opens one connection more at first, to see whether anybody is there.
-wrk -t1 -c3 -d2s "http://$front/" >"$work/wrk.log" 2>&1 || fail "wrk"
-! grep -qE 'Non-2xx|Socket errors' "$work/wrk.log" || fail "refusals within the limit"
-[ "$(refused "$admin")" = 25 ] || fail "refusals within the limit"
+wrk -t1 -c3 -d2s "http://$front/" >"$work/wrk.log" 2>&1 || tell "wrk"
+! grep -qE 'Non-2xx|Socket errors' "$work/wrk.log" || tell "refusals within the limit"
+[ "$(refused "$admin")" = 25 ] || tell "refusals within the limit"
 for client in "$alice" "$bob" 127.0.0.1 "$proxy"; do
-    eventually "no connection of $client left" open_is "$admin" "$client" 0
+  eventually "no connection of $client left" open_is "$admin" "$client" 0
 done
 echo "within the limit:$(sed -nE 's/^ +([0-9]+ requests in .*)/ \1/p' "$work/wrk.log"); all counts zero"
 
@@ -119,10 +117,10 @@ echo "== Out of file descriptors"
 (ulimit -n 40 && exec "$bin/axum_server" --listen "$small" "$small_admin") >"$work/small.log" 2>&1 &
 pids+=($!)
 eventually "the small server to be up" open_is "$small_admin" "$alice" 0
-curl -sf --max-time 5 -X PUT "http://$small_admin/limit/1000" || fail "the admin route"
-wrk -t1 -c100 -d2s "http://$small/" >"$work/wrk-small.log" 2>&1 || fail "wrk"
-grep -q 'Too many open files' "$work/small.log" || fail "the server never ran out of descriptors"
+curl -sf --max-time 5 -X PUT "http://$small_admin/limit/1000" || tell "the admin route"
+wrk -t1 -c100 -d2s "http://$small/" >"$work/wrk-small.log" 2>&1 || tell "wrk"
+grep -q 'Too many open files' "$work/small.log" || tell "the server never ran out of descriptors"
 eventually "service after the flood" curl -sf --max-time 2 "http://$small/"
 eventually "no connection left" open_is "$small_admin" 127.0.0.1 0
 echo "ran out $(grep -c 'Too many open files' "$work/small.log") times, serves again, all counts zero"
-echo "PASS"
+echo "e2e: every count is zero, every refusal expected"

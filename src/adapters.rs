@@ -5,6 +5,8 @@ mod accept_error;
 pub mod axum;
 #[cfg(feature = "forwarded")]
 pub mod forwarded;
+#[cfg(any(feature = "forwarded", feature = "tokio"))]
+mod http_status;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod limited;

@@ -27,9 +27,14 @@ struct Server {
 impl Server {
     /// Starts it with client 1 at its limit.
     async fn full_for_client_1(refuser: impl Into<Refuser<TcpStream>>) -> Self {
+        Self::full_by(Config::new(1), refuser).await
+    }
+
+    /// Starts it with one connection of client 1, which leaves no room for what the test tries.
+    async fn full_by(config: Config, refuser: impl Into<Refuser<TcpStream>>) -> Self {
         let (socket, addr) = listen().await;
         let refuser = refuser.into();
-        let mut listener = LimitedListener::new(socket, Limiter::new(Config::new(1))).refuse_with(refuser.clone());
+        let mut listener = LimitedListener::new(socket, Limiter::new(config)).refuse_with(refuser.clone());
         let (admit, admitted) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -88,6 +93,16 @@ async fn a_client_in_the_middle_of_a_large_request_reads_the_whole_429() {
     assert!(answer.contains("\r\nRetry-After: 7\r\n"), "{answer}");
     assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nclient connection limit reached\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_is_not_blamed_for_a_server_that_is_full_for_everybody() {
+    let config = Config::new(1).with_max_total(1);
+    let server = Server::full_by(config, Refuser::new(POLITE(), PATIENT)).await;
+    let mut other = dial(client(2), server.addr).await;
+    other.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let answer = until_closed(&mut other).await;
+    assert!(answer.starts_with(b"HTTP/1.1 503 Service Unavailable\r\n"), "{}", answer.escape_ascii());
 }
 
 #[tokio::test]

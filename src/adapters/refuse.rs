@@ -47,6 +47,9 @@ pub enum Refuse<S> {
     /// says `ENHANCE_YOUR_CALM` ([RFC 9113, section 7](https://www.rfc-editor.org/rfc/rfc9113#section-7)). A client
     /// that says nothing gets the 429 as well; one that begins with anything else, such as TLS, is closed.
     ///
+    /// When the limit was not the client's own the code is another: 503 when the server is full for everybody, 403
+    /// when the client is denied.
+    ///
     /// Needs an [`AnswerBudget`]; the default one is used unless a [`Refuser`] brings another.
     Http429 {
         /// The `Retry-After` header, in whole seconds, rounded up.

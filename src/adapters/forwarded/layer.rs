@@ -1,9 +1,9 @@
 //! One permit for each request in flight.
 
 use super::{Forwarded, LimitedBody};
-use crate::adapters::peer::attached_peer;
+use crate::adapters::{http_status, peer::attached_peer};
 use crate::tower::ConnectionInfo;
-use crate::{Client, Limiter, Permit};
+use crate::{Client, Limiter, Permit, Rejected};
 use core::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -17,9 +17,12 @@ use tower_service::Service;
 /// Limits the requests that a client has in flight, behind HTTP proxies.
 ///
 /// The client is found by a [`Forwarded`], starting from the peer that the server attached to the request (see
-/// [`ConnectionInfoLayer`](crate::tower::ConnectionInfoLayer)). A request over the limit is answered with
-/// `429 Too Many Requests`, one whose proxy names no client with `400 Bad Request`, and one without an attached peer,
-/// which is a mistake in the server's set-up, with `500 Internal Server Error`.
+/// [`ConnectionInfoLayer`](crate::tower::ConnectionInfoLayer)). What is refused is answered with an empty body and
+///
+/// - `429 Too Many Requests` over the client's limit, or 503 when the server is full for everybody, or 403 when the
+///   client is denied;
+/// - `400 Bad Request` when a trusted proxy names no client;
+/// - `500 Internal Server Error` when no peer is attached, which is a mistake in the server's set-up.
 ///
 /// Handlers find a [`ConnectionInfo`] in the request's extensions, whose count is that of requests, and the permit as
 /// an `Arc<Permit>`. A request that is upgraded is over when the response is: move the `Arc<Permit>` into the
@@ -45,12 +48,17 @@ impl LimitRequestsLayer {
         let addr = self.forwarded.client(peer.ip(), request.headers());
         let client = Client::from(addr.map_err(|_| StatusCode::BAD_REQUEST)?);
         let permit = self.limiter.try_acquire(client);
-        let permit = Arc::new(permit.map_err(|_| StatusCode::TOO_MANY_REQUESTS)?);
+        let permit = Arc::new(permit.map_err(status)?);
         let info = ConnectionInfo::new(client, self.limiter.clone());
         request.extensions_mut().insert(info);
         request.extensions_mut().insert(Arc::clone(&permit));
         Ok(permit)
     }
+}
+
+fn status(reason: Rejected) -> StatusCode {
+    let (code, _phrase) = http_status::of(reason);
+    StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 impl<S> Layer<S> for LimitRequestsLayer {

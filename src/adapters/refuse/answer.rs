@@ -1,6 +1,7 @@
 //! The words for a refused HTTP client, in the version it speaks.
 
 use crate::Rejected;
+use crate::adapters::http_status;
 use core::time::Duration;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -28,7 +29,7 @@ where
     };
     match Spoken::in_(&buf[..heard]) {
         Spoken::Http1 => {
-            let answer = too_many_requests(reason, retry_after);
+            let answer = refusal(reason, retry_after);
             stream.write_all(answer.as_bytes()).await?;
         }
         Spoken::Http2 => stream.write_all(ENHANCE_YOUR_CALM).await?,
@@ -66,14 +67,15 @@ impl Spoken {
     }
 }
 
-fn too_many_requests(reason: Rejected, retry_after: Option<Duration>) -> String {
+fn refusal(reason: Rejected, retry_after: Option<Duration>) -> String {
+    let (status, phrase) = http_status::of(reason);
     let text = format!("{reason}\n");
     let retry_after = retry_after.map_or_else(String::new, |wait| {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
         format!("Retry-After: {seconds}\r\n")
     });
     format!(
-        "HTTP/1.1 429 Too Many Requests\r\n\
+        "HTTP/1.1 {status} {phrase}\r\n\
          Content-Type: text/plain; charset=utf-8\r\n\
          Content-Length: {length}\r\n\
          {retry_after}\
@@ -99,13 +101,17 @@ mod tests {
 
     #[test]
     fn an_answer_has_its_length_and_waits_whole_seconds() {
-        let answer = too_many_requests(Rejected::ClientLimit, Some(Duration::from_millis(1001)));
+        let answer = refusal(Rejected::ClientLimit, Some(Duration::from_millis(1001)));
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("\r\nRetry-After: 2\r\n"), "{head}");
         assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
         assert!(!body.chars().any(|c| c.is_ascii_digit()), "counts are nobody's business: {body}");
 
-        let answer = too_many_requests(Rejected::ClientLimit, None);
+        let answer = refusal(Rejected::ClientLimit, Some(Duration::MAX));
+        assert!(answer.contains("\r\nRetry-After: 18446744073709551615\r\n"), "{answer}");
+
+        let answer = refusal(Rejected::TotalLimit, None);
+        assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
         assert!(!answer.contains("Retry-After"), "{answer}");
     }
 }
