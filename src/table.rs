@@ -36,6 +36,7 @@ use counter::{Admission, Count, Counter, Released};
 use level::{Level, SegmentRef};
 use roster::{Roster, RosterCell};
 use segment::{BINS, Home};
+use slots::Slots;
 
 pub(crate) struct Table<K: Key> {
     roster: RosterCell<K>,
@@ -65,7 +66,8 @@ pub(crate) enum Refusal {
     Full,
 }
 
-/// Levels on a roster at most. Sizes are geometric, so this is never what stops a table from growing.
+/// Levels on a roster at most. A table shrinks only while it has half as many, and sizes are geometric, so this is never
+/// what stops it from growing; not even if somebody makes it grow and shrink, and leaves a connection in each level.
 const MAX_LEVELS: usize = 32;
 /// Inserts of one client in so many drain an older level in passing, so many bins each time. In a row, because
 /// neighbours are cheap to look at; more than one bin per insert, so that a level is drained before the next one
@@ -186,7 +188,7 @@ impl<K: Key> Table<K> {
                     }
                 }
                 Insert::Closed => {}
-                Insert::Crowded => may_grow = newest.sample(hash, guard).is_crowded() && self.grow(roster, guard),
+                Insert::Crowded => may_grow = newest.is_crowded(hash, guard) && self.grow(roster, guard),
                 Insert::Full => {
                     if !self.grow(roster, guard) {
                         return Err(Refusal::Full);
@@ -252,18 +254,17 @@ impl<K: Key> Table<K> {
         let older = roster.older().len();
         // The low bits choose the bin; these are independent of it, and the key keeps peers from choosing them.
         let lot = (hash >> 32) as usize;
-        if older > 0 {
-            if lot % DRAIN_ONE_IN == 0 {
-                self.drain(roster, lot / DRAIN_ONE_IN % older, DRAIN, guard);
-            }
-        } else if lot % SHRINK_ONE_IN == 0 {
+        if older > 0 && lot % DRAIN_ONE_IN == 0 {
+            self.drain(roster, lot / DRAIN_ONE_IN % older, DRAIN, guard);
+        }
+        if lot % SHRINK_ONE_IN == 1 {
             self.shrink(roster, hash, guard);
         }
     }
 
     /// Does at once what inserts do in passing: drains the older levels, and shrinks a table that is nearly empty.
     pub(crate) fn reclaim(&self) {
-        // Each round ends with one level or with levels that clients hold; shrinking goes by eighths.
+        // Shrinking goes by eighths, and each round drains what the one before has left behind.
         for _ in 0..MAX_LEVELS {
             let segments: usize = self.roster.load(&pin()).older().map(Level::segments).sum();
             for step in 0..segments {
@@ -277,7 +278,7 @@ impl<K: Key> Table<K> {
             }
             let guard = pin();
             let roster = self.roster.load(&guard);
-            if roster.older().len() > 0 || !self.shrink(roster, 0, &guard) {
+            if !self.shrink(roster, 0, &guard) {
                 break;
             }
         }
@@ -296,13 +297,14 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Puts a smaller level in front of one that is alone and nearly empty.
+    /// Puts a smaller level in front when all levels together have few clients for the size of the newest.
     fn shrink(&self, roster: &Roster<K>, hash: u64, guard: &Guard) -> bool {
-        let newest = roster.newest();
-        // An eighth still leaves a sparse level half empty.
-        newest.bins() > BINS
-            && newest.sample(hash, guard).is_sparse()
-            && self.renew(roster, (newest.bins() / 8).max(BINS), guard)
+        let bins = roster.newest().bins();
+        bins > BINS
+            && roster.levels().count() <= MAX_LEVELS / 2
+            && roster.levels().map(|level| level.estimate(hash, guard)).sum::<usize>() * 16 < bins * K::Inline::LEN
+            // An eighth leaves it half empty still.
+            && self.renew(roster, (bins / 8).max(BINS), guard)
     }
 }
 

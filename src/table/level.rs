@@ -226,8 +226,19 @@ impl<K: Key> Level<K> {
         }
     }
 
-    /// Clients with connections in a run of bins around `hash`, and how many bins that was.
-    pub(super) fn sample(&self, hash: u64, guard: &Guard) -> Sample {
+    /// Whether the neighbourhood of `hash` has three quarters of its inline slots in use: so many bins overflow then that
+    /// a larger level is cheaper.
+    pub(super) fn is_crowded(&self, hash: u64, guard: &Guard) -> bool {
+        self.sample(hash, guard) * 4 >= SAMPLE * K::Inline::LEN * 3
+    }
+
+    /// Clients with connections in the whole level, judged by the neighbourhood of `hash`.
+    pub(super) fn estimate(&self, hash: u64, guard: &Guard) -> usize {
+        self.sample(hash, guard) * (self.bins() / SAMPLE)
+    }
+
+    /// Clients with connections in a run of bins around `hash`.
+    fn sample(&self, hash: u64, guard: &Guard) -> usize {
         let (index, bin) = self.position(hash);
         let first = bin & !(SAMPLE - 1);
         let mut live = 0;
@@ -236,7 +247,7 @@ impl<K: Key> Level<K> {
                 bin.for_each(|_, counter| live += usize::from(counter.peek().open() > 0));
             }
         }
-        Sample { live, slots: SAMPLE * K::Inline::LEN }
+        live
     }
 
     /// Ends the level with its limiter; segments with permits out are left to the last of those.
@@ -272,20 +283,3 @@ unsafe impl<K: Key> Sync for Level<K> {}
 const SAMPLE: usize = 32;
 #[cfg(connlimit_loom)]
 const SAMPLE: usize = 1;
-
-pub(super) struct Sample {
-    pub(super) live: usize,
-    pub(super) slots: usize,
-}
-
-impl Sample {
-    /// Three quarters of the inline slots are in use: so many bins overflow that a larger level is cheaper.
-    pub(super) const fn is_crowded(&self) -> bool {
-        self.live * 4 >= self.slots * 3
-    }
-
-    /// Less than one in sixteen is in use.
-    pub(super) const fn is_sparse(&self) -> bool {
-        self.live * 16 < self.slots
-    }
-}
