@@ -1,27 +1,34 @@
-//! Events, counted in stripes: no line that all threads share.
+//! Counting what was decided, without making threads take turns: each thread adds on a cache line that few others share.
+//!
+//! A sum of stripes is no snapshot, but it is exact: every event is counted once, none is lost, and once the threads
+//! that count have been joined the sum is their total.
 
 use crate::rejected::Rejected;
 use crate::sync::{AtomicU64, Relaxed};
-use core::cell::Cell;
+use core::array;
 use crossbeam_utils::CachePadded;
 
-/// What is counted.
+/// What may become of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub(crate) enum Event {
+    /// With a permit that counts.
     Admitted,
-    AdmittedUntracked,
     ClientLimit,
     TableFull,
     TierLimit,
     TotalLimit,
     Denied,
     UnknownPeer,
+    /// With a permit that counts nothing, for want of room in the table.
+    AdmittedUntracked,
+    /// Admitted, but a configuration on trial beside the one in force would have refused.
     ShadowRejected,
+    /// Admitted, but only because limits are not enforced for now.
     DryRunRejected,
 }
 
 const EVENTS: usize = Event::DryRunRejected as usize + 1;
-const STRIPES: usize = if cfg!(connlimit_loom) { 1 } else { 16 };
 
 impl From<Rejected> for Event {
     fn from(rejected: Rejected) -> Self {
@@ -36,18 +43,134 @@ impl From<Rejected> for Event {
     }
 }
 
+type Stripe = CachePadded<[AtomicU64; EVENTS]>;
+
 #[derive(Debug)]
-pub(crate) struct Tally([CachePadded<[AtomicU64; EVENTS]>; STRIPES]);
+pub(crate) struct Tally(Box<[Stripe]>);
+
+/// How often each event was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sums([u64; EVENTS]);
 
 impl Tally {
     pub(crate) fn new() -> Self {
-        Self(core::array::from_fn(|_| CachePadded::new(core::array::from_fn(|_| AtomicU64::new(0)))))
+        let stripe = |_| CachePadded::new(array::from_fn(|_| AtomicU64::new(0)));
+        Self((0..stripes::count()).map(stripe).collect())
     }
 
     pub(crate) fn count(&self, event: Event) {
-        thread_local!(static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) });
-        let _ = &STRIPE;
-        // ORDERING: Relaxed; a number, no more.
-        self.0[0][event as usize].fetch_add(1, Relaxed);
+        let stripe = &self.0[stripes::mine() % self.0.len()];
+        // ORDERING: Relaxed; the number is all that is shared, and an addition always acts on the latest.
+        stripe[event as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn sum(&self) -> Sums {
+        // ORDERING: Relaxed; no stripe says anything about another. Each only grows, so sums do too.
+        let sum = |event: usize| self.0.iter().map(|stripe| stripe[event].load(Relaxed)).sum();
+        Sums(array::from_fn(sum))
+    }
+}
+
+impl Sums {
+    pub(crate) const fn of(&self, event: Event) -> u64 {
+        self.0[event as usize]
+    }
+}
+
+#[cfg(not(connlimit_loom))]
+mod stripes {
+    use crate::sync::{AtomicUsize, Relaxed};
+    use std::thread;
+
+    /// A stripe is two cache lines; more of them than this help only where a sum would have become slow.
+    const MOST: usize = 64;
+
+    /// As many as threads can run at once.
+    pub(super) fn count() -> usize {
+        thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST))
+    }
+
+    /// Threads take numbers in turn, so that as few as possible share a stripe.
+    pub(super) fn mine() -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            // ORDERING: Relaxed; all that matters is that the numbers differ.
+            static MINE: usize = NEXT.fetch_add(1, Relaxed);
+        }
+        // The thread-local is gone when a destructor of another thread-local counts: any stripe will do.
+        MINE.try_with(|&mine| mine).unwrap_or(0)
+    }
+}
+
+/// A model has few threads, and wants them to meet.
+#[cfg(connlimit_loom)]
+mod stripes {
+    pub(super) const fn count() -> usize {
+        1
+    }
+
+    pub(super) const fn mine() -> usize {
+        0
+    }
+}
+
+#[cfg(all(test, not(connlimit_loom)))]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    const ALL: [Event; EVENTS] = [
+        Event::Admitted,
+        Event::ClientLimit,
+        Event::TableFull,
+        Event::TierLimit,
+        Event::TotalLimit,
+        Event::Denied,
+        Event::UnknownPeer,
+        Event::AdmittedUntracked,
+        Event::ShadowRejected,
+        Event::DryRunRejected,
+    ];
+
+    #[test]
+    fn each_event_has_a_count_of_its_own() {
+        let tally = Tally::new();
+        for (times, event) in ALL.into_iter().enumerate() {
+            (0..=times).for_each(|_| tally.count(event));
+        }
+        for (times, event) in ALL.into_iter().enumerate() {
+            assert_eq!(tally.sum().of(event), times as u64 + 1, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn no_event_is_lost_and_sums_never_fall() {
+        const THREADS: u64 = 8;
+        const EACH: u64 = if cfg!(miri) { 50 } else { 50_000 };
+        let tally = Tally::new();
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let tally = &tally;
+                scope.spawn(move || {
+                    for turn in 0..EACH {
+                        tally.count(ALL[usize::try_from((thread + turn) % EVENTS as u64).unwrap()]);
+                    }
+                });
+            }
+            let mut before = tally.sum();
+            for _ in 0..100 {
+                let now = tally.sum();
+                assert!(before.0.iter().zip(now.0).all(|(&before, now)| before <= now), "{before:?} then {now:?}");
+                before = now;
+            }
+        });
+        assert_eq!(tally.sum().0.iter().sum::<u64>(), THREADS * EACH);
+    }
+
+    #[test]
+    fn threads_take_stripes_in_turn() {
+        let numbers = [(); 3].map(|()| thread::spawn(stripes::mine).join().unwrap());
+        assert!(numbers[0] < numbers[1] && numbers[1] < numbers[2], "{numbers:?}");
+        assert_eq!(stripes::mine(), stripes::mine(), "a thread keeps its stripe");
     }
 }
