@@ -76,6 +76,26 @@ impl Counts {
         }
     }
 
+    /// IPv4 clients, by address.
+    pub(crate) const fn v4(&self) -> &Table<u32> {
+        &self.v4
+    }
+
+    /// IPv6 clients, by address.
+    pub(crate) const fn v6(&self) -> &Table<u128> {
+        &self.v6
+    }
+
+    /// Named clients, by digest.
+    pub(crate) const fn named(&self) -> &Table<u128> {
+        &self.named
+    }
+
+    /// The networks of each tier, in the order of the configuration.
+    pub(crate) fn tiers(&self) -> impl Iterator<Item = &Table<u128>> {
+        self.tiers.iter().map(|(_, table)| table)
+    }
+
     #[inline(always)]
     pub(crate) fn key(&self, client: Client) -> ClientKey {
         let addr = match client.identity() {

@@ -44,6 +44,7 @@ mod permit;
 mod policy;
 mod rejected;
 mod session;
+mod stats;
 mod sync;
 mod table;
 mod tally;
@@ -73,6 +74,7 @@ pub use permit::Permit;
 pub use policy::{Admission, Zone};
 pub use rejected::Rejected;
 pub use session::Session;
+pub use stats::{Decisions, Rejections, Stats, TableStats};
 
 /// The code of the README is compiled and run with the other examples.
 #[doc = include_str!("../README.md")]

@@ -18,11 +18,13 @@ mod models;
 mod roster;
 mod segment;
 mod slots;
+mod walk;
 
 pub(crate) use counter::MAX_COUNT;
 #[cfg(all(test, connlimit_loom))]
 pub(crate) use models::model;
 pub(crate) use slots::Key;
+pub(crate) use walk::Place;
 
 use crate::epoch::{Enter, Guard, pin};
 use crate::hash::Spread;
@@ -85,7 +87,7 @@ impl<K: Key> Table<K> {
         // The smallest level is always allowed, whatever the bound.
         let budget = Budget::new(bytes.max(Level::<K>::bytes(BINS)));
         let bins = if preallocate { Self::most_bins(budget.left()) } else { BINS };
-        let level = Level::new(bins, &budget).expect("the budget allows the smallest level");
+        let level = Level::new(0, bins, &budget).expect("the budget allows the smallest level");
         let table = Self {
             roster: RosterCell::new(level),
             spread: Spread::new(),
@@ -240,7 +242,7 @@ impl<K: Key> Table<K> {
         if self.fixed || roster.levels().count() >= MAX_LEVELS {
             return false;
         }
-        let Some(level) = Level::new(bins, &self.budget) else {
+        let Some(level) = Level::new(roster.newest().id() + 1, bins, &self.budget) else {
             return false;
         };
         if self.roster.push(roster, level, guard).is_err() {

@@ -321,6 +321,41 @@ impl<K: Key> Bin<K> {
         empty
     }
 
+    /// Visits the words of valid slots, each with its key and a count that the two had at one moment within the call.
+    /// A client that is there all the while is visited once.
+    ///
+    /// Ends: it looks at a slot again only after a publication in this bin, of which a pinned thread meets few (see
+    /// `header`).
+    pub(super) fn look(&self, mut visit: impl FnMut(K, Count)) {
+        let mut header = self.header();
+        let mut slots = header.valid();
+        while slots != 0 {
+            let slot = slots.trailing_zeros() as usize;
+            let Some((cell, counter)) = self.slot(slot) else {
+                slots &= slots - 1;
+                continue;
+            };
+            let (key, count) = (cell.guess(), counter.peek());
+            // ORDERING: Acquire, as in `confirm`: if either look met a claimer's write, the next one sees the claim.
+            fence(Acquire);
+            // ORDERING: Relaxed, as in `confirm`; the fence orders it after the two looks.
+            let now = Header::from_bits(self.header.load(Relaxed));
+            if header.still_holds(slot, now) {
+                visit(key, count);
+                slots &= slots - 1;
+            } else {
+                // The slot was given up, or something was published: look again at what is left of the slots.
+                header = self.header();
+                slots &= header.valid();
+            }
+        }
+    }
+
+    /// Slots that have memory.
+    pub(super) fn slots(&self) -> usize {
+        if self.has_overflow() { Self::SLOTS } else { K::Inline::LEN }
+    }
+
     pub(super) fn has_overflow(&self) -> bool {
         self.overflow().is_some()
     }

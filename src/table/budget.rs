@@ -34,6 +34,11 @@ impl Budget {
         self.reserved.load(Relaxed)
     }
 
+    /// Most bytes that may be reserved.
+    pub(super) const fn bound(&self) -> usize {
+        self.bound
+    }
+
     /// Bytes that could still be reserved.
     pub(super) fn left(&self) -> usize {
         self.bound - self.reserved().min(self.bound)

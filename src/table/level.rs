@@ -11,6 +11,8 @@ use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
 pub(super) struct Level<K: Key> {
+    /// Higher than that of every level before it, which it was pushed in front of; so no two levels share one.
+    id: u64,
     /// Per segment: null until first touched, then the segment, in the end [`gone`].
     directory: Box<[AtomicPtr<Segment<K>>]>,
     mask: usize,
@@ -70,10 +72,11 @@ impl<K: Key> Level<K> {
     }
 
     /// A level of `bins` bins, a power of two and at least one segment; `None` when the budget does not allow it.
-    pub(super) fn new(bins: usize, budget: &Budget) -> Option<Box<Self>> {
+    pub(super) fn new(id: u64, bins: usize, budget: &Budget) -> Option<Box<Self>> {
         debug_assert!(bins.is_power_of_two() && bins >= BINS);
         budget.reserve(Self::bytes(bins)).then(|| {
             Box::new(Self {
+                id,
                 directory: (0..bins / BINS).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
                 mask: bins - 1,
                 gone: AtomicUsize::new(0),
@@ -81,6 +84,10 @@ impl<K: Key> Level<K> {
                 life: Life::new(),
             })
         })
+    }
+
+    pub(super) const fn id(&self) -> u64 {
+        self.id
     }
 
     pub(super) const fn bins(&self) -> usize {

@@ -1,0 +1,207 @@
+//! The state of a limiter in numbers.
+
+use crate::limiter::Limiter;
+use crate::table::Table;
+use crate::tally::{Event, Sums};
+use core::iter::Sum;
+
+/// What a limiter holds and what it has decided. Plain data, from [`Limiter::stats`].
+///
+/// The numbers are of different moments within the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Stats {
+    /// The table of IPv4 clients.
+    pub v4: TableStats,
+    /// The table of IPv6 clients.
+    pub v6: TableStats,
+    /// The table of [named](crate::Client::named) clients.
+    pub named: TableStats,
+    /// The sum of the three.
+    pub total: TableStats,
+    /// Per [tier](crate::Config::with_tier), in the order of the configuration: the table of its networks, which stand
+    /// in the place of clients there. Not part of `total`.
+    pub tiers: Vec<TableStats>,
+    /// What was decided so far.
+    pub decisions: Decisions,
+}
+
+/// What one table holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct TableStats {
+    /// Open connections.
+    pub open: u64,
+    /// Clients that have connections open.
+    pub clients: u64,
+    /// Clients whose last connection has ended, and whose slot is still theirs should they return.
+    pub lingering: u64,
+    /// Slots that serve again once no thread can be looking at what they held.
+    pub dead: u64,
+    /// Slots that have memory.
+    pub slots: u64,
+    /// Arrays that make up the table: one, and more while it changes size.
+    pub levels: u64,
+    /// Memory taken from the bound, in bytes. Arrays are reserved whole, and take memory as they fill.
+    pub reserved_bytes: u64,
+    /// Bound on the memory, in bytes: this table's share of
+    /// [`Config::table_memory`](crate::Config::table_memory).
+    pub bound_bytes: u64,
+}
+
+/// How often each decision was made, since the limiter was built and while the configuration says to
+/// [count](crate::Config::with_counting).
+///
+/// Counts only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Decisions {
+    /// Admitted with a permit that counts.
+    pub admitted: u64,
+    /// Admitted with a permit that counts nothing, because the table was full.
+    pub admitted_untracked: u64,
+    /// Refused, by reason.
+    pub rejected: Rejections,
+    /// Admitted, while a configuration on trial beside the one in force would have refused.
+    pub shadow_rejected: u64,
+    /// Admitted only because limits are not enforced for now.
+    pub dry_run_rejected: u64,
+}
+
+/// How often attempts were refused, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Rejections {
+    /// The client was at its limit.
+    pub client_limit: u64,
+    /// The client was new and the table full.
+    pub table_full: u64,
+    /// A wider network around the client was at its limit.
+    pub tier_limit: u64,
+    /// All clients together were at the limit.
+    pub total_limit: u64,
+    /// A rule denies the client.
+    pub denied: u64,
+    /// The peer could not be identified.
+    pub unknown_peer: u64,
+}
+
+impl Rejections {
+    /// Each reason with its count, under a name that is fit for a label: `client_limit` and so on.
+    #[must_use]
+    pub const fn by_reason(&self) -> [(&'static str, u64); 6] {
+        [
+            ("client_limit", self.client_limit),
+            ("table_full", self.table_full),
+            ("tier_limit", self.tier_limit),
+            ("total_limit", self.total_limit),
+            ("denied", self.denied),
+            ("unknown_peer", self.unknown_peer),
+        ]
+    }
+
+    /// All of them together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.by_reason().iter().map(|&(_, count)| count).sum()
+    }
+}
+
+impl Limiter {
+    /// What the limiter holds and what it has decided, in numbers.
+    ///
+    /// Reads the whole table, in the manner of [`clients`](Self::clients) and as carefully of others: right for a
+    /// look every few seconds, not for each connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::{Config, Limiter};
+    /// use std::net::{Ipv4Addr, Ipv6Addr};
+    ///
+    /// let limiter = Limiter::new(Config::new(2));
+    /// let _permits = [limiter.try_acquire(Ipv4Addr::LOCALHOST), limiter.try_acquire(Ipv6Addr::LOCALHOST)];
+    ///
+    /// let stats = limiter.stats();
+    /// assert_eq!((stats.v4.open, stats.v6.open, stats.total.open), (1, 1, 2));
+    /// assert!(stats.total.reserved_bytes <= stats.total.bound_bytes);
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let counts = self.counts();
+        let (v4, v6, named) = (counts.v4().census(), counts.v6().census(), counts.named().census());
+        let total = [v4, v6, named].into_iter().sum();
+        let tiers = counts.tiers().map(Table::census).collect();
+        Stats { v4, v6, named, total, tiers, decisions: self.tally().sum().into() }
+    }
+}
+
+impl Sum for TableStats {
+    fn sum<I: Iterator<Item = Self>>(tables: I) -> Self {
+        tables.fold(Self::default(), |sum, table| Self {
+            open: sum.open + table.open,
+            clients: sum.clients + table.clients,
+            lingering: sum.lingering + table.lingering,
+            dead: sum.dead + table.dead,
+            slots: sum.slots + table.slots,
+            levels: sum.levels + table.levels,
+            reserved_bytes: sum.reserved_bytes + table.reserved_bytes,
+            bound_bytes: sum.bound_bytes + table.bound_bytes,
+        })
+    }
+}
+
+impl From<Sums> for Decisions {
+    fn from(sums: Sums) -> Self {
+        Self {
+            admitted: sums.of(Event::Admitted),
+            admitted_untracked: sums.of(Event::AdmittedUntracked),
+            rejected: Rejections {
+                client_limit: sums.of(Event::ClientLimit),
+                table_full: sums.of(Event::TableFull),
+                tier_limit: sums.of(Event::TierLimit),
+                total_limit: sums.of(Event::TotalLimit),
+                denied: sums.of(Event::Denied),
+                unknown_peer: sums.of(Event::UnknownPeer),
+            },
+            shadow_rejected: sums.of(Event::ShadowRejected),
+            dry_run_rejected: sums.of(Event::DryRunRejected),
+        }
+    }
+}
+
+#[cfg(all(test, not(connlimit_loom)))]
+mod tests {
+    use crate::{Config, Limiter, tally::Event};
+
+    #[test]
+    fn each_event_arrives_in_its_own_place() {
+        let limiter = Limiter::new(Config::new(1));
+        let times = [
+            (Event::Admitted, 1),
+            (Event::ClientLimit, 2),
+            (Event::TableFull, 3),
+            (Event::TierLimit, 4),
+            (Event::TotalLimit, 5),
+            (Event::Denied, 6),
+            (Event::UnknownPeer, 7),
+            (Event::AdmittedUntracked, 8),
+            (Event::ShadowRejected, 9),
+            (Event::DryRunRejected, 10),
+        ];
+        for (event, times) in times {
+            (0..times).for_each(|_| limiter.tally().count(event));
+        }
+        let decisions = limiter.stats().decisions;
+        let rejected = decisions.rejected;
+        assert_eq!(rejected.by_reason().map(|(_, count)| count), [2, 3, 4, 5, 6, 7]);
+        assert_eq!(rejected.by_reason().map(|(reason, _)| reason)[..2], ["client_limit", "table_full"]);
+        assert_eq!(rejected.total(), 27);
+        assert_eq!((decisions.admitted, decisions.admitted_untracked), (1, 8));
+        assert_eq!((decisions.shadow_rejected, decisions.dry_run_rejected), (9, 10));
+    }
+}

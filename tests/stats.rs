@@ -1,0 +1,87 @@
+//! The numbers that a limiter reports of itself.
+#![cfg(not(connlimit_loom))]
+#![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
+
+use connlimit::{Client, Config, Limiter};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+const CROWD: u32 = if cfg!(miri) { 4_000 } else { 100_000 };
+
+fn client(index: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a00_0000 + index)
+}
+
+#[test]
+fn connections_and_clients_are_counted_per_family() {
+    let limiter = Limiter::new(Config::new(9));
+    let permits: Vec<_> = [client(1), client(1), client(2)]
+        .into_iter()
+        .map(Client::from)
+        .chain([Ipv6Addr::LOCALHOST.into(), Client::named("a"), Client::named("b"), Client::named("b")])
+        .map(|client| limiter.try_acquire(client).unwrap())
+        .collect();
+    let stats = limiter.stats();
+    assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.open), [3, 1, 3, 7]);
+    assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.clients), [2, 1, 2, 5]);
+    assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.lingering), [0, 0, 0, 0]);
+    assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.levels), [1, 1, 1, 3]);
+
+    drop(permits);
+    let stats = limiter.stats();
+    assert_eq!((stats.total.open, stats.total.clients), (0, 0));
+    assert_eq!(stats.total.lingering, 5, "slots stay with their clients until they are needed");
+    assert_eq!(stats.total.dead, 0);
+}
+
+#[test]
+fn memory_follows_the_crowd_within_its_bound() {
+    let bytes = 64 << 20;
+    let limiter = Limiter::new(Config::new(1).with_table_memory(bytes).unwrap());
+    let empty = limiter.stats();
+    assert_eq!(empty.total.bound_bytes, bytes as u64);
+    assert!(empty.total.slots < 10_000);
+
+    let crowd: Vec<_> = (0..CROWD).map(|index| limiter.try_acquire(client(index)).unwrap()).collect();
+    let full = limiter.stats();
+    assert_eq!((full.v4.open, full.v4.clients), (u64::from(CROWD), u64::from(CROWD)));
+    assert!(full.v4.slots >= full.v4.clients + full.v4.lingering + full.v4.dead);
+    assert!(full.v4.levels > 1 && full.v4.reserved_bytes > 10 * empty.v4.reserved_bytes);
+    assert!(full.v4.reserved_bytes <= full.v4.bound_bytes);
+    assert_eq!(full.v6, empty.v6, "the other families are not concerned");
+
+    drop(crowd);
+    // Newcomers take over: what the crowd has left is collected, and in the end its memory is given back.
+    let gone = (1..40).any(|round| {
+        (0..CROWD).for_each(|index| drop(limiter.try_acquire(client(round * CROWD + index)).unwrap()));
+        let after = limiter.stats().v4;
+        assert_eq!((after.open, after.clients), (0, 0));
+        after.slots < full.v4.slots / 2 && after.reserved_bytes < full.v4.reserved_bytes / 2
+    });
+    assert!(gone, "{:?} after {:?}", limiter.stats().v4, full.v4);
+}
+
+#[test]
+fn a_slot_that_waits_for_its_grace_period_is_dead() {
+    let limiter = Limiter::new(Config::new(1));
+    let mut session = limiter.session(); // keeps the grace period from ending
+    let mut most = 0;
+    for index in 0..60 * 100 {
+        drop(session.try_acquire(client(index)).unwrap());
+        if index % 100 == 0 {
+            most = most.max(limiter.stats().v4.dead);
+        }
+    }
+    assert!(most > 0, "thousands of clients passed through one small table, and none left anything behind");
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn stats_can_be_written_and_read() {
+    let limiter = Limiter::new(Config::new(1));
+    let _permit = limiter.try_acquire(client(1)).unwrap();
+    let stats = limiter.stats();
+    let text = serde_json::to_string(&stats).unwrap();
+    assert!(text.contains(r#""v4":{"open":1,"clients":1,"#), "{text}");
+    assert!(text.contains(r#""rejected":{"client_limit":0,"#), "{text}");
+    assert_eq!(serde_json::from_str::<connlimit::Stats>(&text).unwrap(), stats);
+}
