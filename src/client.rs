@@ -6,6 +6,7 @@
 //! IPv4 into one client.
 
 pub(crate) mod embedded;
+mod show;
 
 use crate::hash;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -34,11 +35,11 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddr
 /// assert_ne!(Client::named("192.0.2.1"), Client::from(plain));
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Client(Identity);
 
 /// What the three tables are keyed by, before the prefix is applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Identity {
     V4(Ipv4Addr),
     V6(Ipv6Addr),

@@ -34,6 +34,7 @@
 
 mod adapters;
 mod client;
+mod clients;
 mod config;
 mod counts;
 pub mod design;
@@ -68,6 +69,7 @@ pub use adapters::tower;
 pub use adapters::{Limited, net};
 pub use client::Client;
 pub use client::embedded::{Embedded, EmbeddedPolicy};
+pub use clients::{ClientCount, Clients};
 pub use config::{Config, ConfigError, Family, Tier, UnknownPeer, WhenFull};
 pub use limiter::Limiter;
 pub use permit::Permit;
