@@ -2,7 +2,7 @@
 #![cfg(not(connlimit_loom))]
 #![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
-use connlimit::{Client, Config, Limiter};
+use connlimit::{Client, Config, Limiter, Tier};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const CROWD: u32 = if cfg!(miri) { 4_000 } else { 100_000 };
@@ -84,4 +84,39 @@ fn stats_can_be_written_and_read() {
     assert!(text.contains(r#""v4":{"open":1,"clients":1,"#), "{text}");
     assert!(text.contains(r#""rejected":{"client_limit":0,"#), "{text}");
     assert_eq!(serde_json::from_str::<connlimit::Stats>(&text).unwrap(), stats);
+}
+
+#[test]
+fn decisions_are_counted_while_the_configuration_says_so() {
+    let limiter = Limiter::new(Config::new(1).with_counting(true));
+    let first = limiter.try_acquire(client(1));
+    let second = limiter.try_acquire(client(2));
+    let refused = limiter.try_acquire(client(1));
+    assert!(first.is_ok() && second.is_ok() && refused.is_err());
+    let decisions = limiter.stats().decisions;
+    assert_eq!((decisions.admitted, decisions.rejected.client_limit, decisions.rejected.total()), (2, 1, 1));
+
+    limiter.set_config(Config::new(1)).unwrap();
+    assert!(limiter.try_acquire(client(1)).is_err());
+    assert_eq!(limiter.stats().decisions, decisions, "nobody asked to count this one");
+
+    // What is only tried out is counted for its own sake.
+    limiter.set_config(Config::new(1).with_dry_run(true)).unwrap();
+    let _beyond = limiter.try_acquire(client(1)).expect("a dry run refuses nobody");
+    assert_eq!(limiter.stats().decisions.dry_run_rejected, 1);
+    limiter.set_config(Config::new(5).with_shadow(Config::new(2))).unwrap();
+    let _shadowed = limiter.try_acquire(client(1)).expect("a shadow refuses nobody");
+    assert_eq!(limiter.stats().decisions.shadow_rejected, 1);
+}
+
+#[test]
+fn networks_of_a_tier_are_counted_apart() {
+    let tier = |ipv4, ipv6| Tier::new(ipv4, ipv6, 0).unwrap();
+    let config = Config::new(0).with_tier(tier(24, 48)).unwrap().with_tier(tier(8, 32)).unwrap();
+    let limiter = Limiter::new(config);
+    let _permits: Vec<_> = [1, 2, 257].map(|index| limiter.try_acquire(client(index)).unwrap()).into();
+    let stats = limiter.stats();
+    assert_eq!((stats.total.open, stats.total.clients), (3, 3));
+    let tiers: Vec<_> = stats.tiers.iter().map(|tier| (tier.open, tier.clients)).collect();
+    assert_eq!(tiers, [(3, 2), (3, 1)]);
 }
