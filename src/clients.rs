@@ -1,12 +1,12 @@
 //! Who has connections open: every client, or those with the most.
 
-use crate::client::{Client, Identity};
+use crate::client::Client;
+use crate::counts::ClientKey;
 use crate::limiter::Limiter;
 use crate::table::Place;
 use core::cmp::Reverse;
 use core::fmt;
 use core::iter::FusedIterator;
-use core::net::{Ipv4Addr, Ipv6Addr};
 use std::collections::BinaryHeap;
 
 /// A client and its open connections, as [`Limiter::clients`] and [`Limiter::top`] report them.
@@ -101,10 +101,10 @@ impl Clients<'_> {
     /// Looks at the next piece of a table; `false` when there is none.
     fn look_on(&mut self) -> bool {
         let (counts, seen) = (self.limiter.counts(), &mut self.seen);
-        let mut see = |identity, open| seen.push(ClientCount { client: Client::of(identity), open });
-        counts.v4().see_segment(&mut self.v4, |key, open| see(Identity::V4(Ipv4Addr::from(key)), open))
-            || counts.v6().see_segment(&mut self.v6, |key, open| see(Identity::V6(Ipv6Addr::from(key)), open))
-            || counts.named().see_segment(&mut self.named, |key, open| see(Identity::Named(key), open))
+        let mut see = |key: ClientKey, open| seen.push(ClientCount { client: key.client(), open });
+        counts.v4().see_segment(&mut self.v4, |addr, open| see(ClientKey::V4(addr), open))
+            || counts.v6().see_segment(&mut self.v6, |addr, open| see(ClientKey::V6(addr), open))
+            || counts.named().see_segment(&mut self.named, |name, open| see(ClientKey::Named(name), open))
     }
 }
 

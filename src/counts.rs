@@ -6,7 +6,7 @@ use crate::config::{Config, Family, Tier};
 use crate::epoch::{Enter, Guard};
 use crate::rejected::Rejected;
 use crate::table::{Held, MAX_COUNT, Refusal, Table};
-use core::net::Ipv6Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// One counter per client, in a table per family so that a flood in one cannot crowd the others; and per tier, if
 /// there are any, one counter per network.
@@ -37,6 +37,15 @@ impl ClientKey {
             Self::V6(_) => Family::Ipv6,
             Self::Named(_) => Family::Named,
         }
+    }
+
+    /// The client as the tables report it.
+    pub(crate) const fn client(self) -> Client {
+        Client::of(match self {
+            Self::V4(addr) => Identity::V4(Ipv4Addr::from_bits(addr)),
+            Self::V6(addr) => Identity::V6(Ipv6Addr::from_bits(addr)),
+            Self::Named(name) => Identity::Named(name),
+        })
     }
 }
 

@@ -33,6 +33,7 @@
 //! come from `sync` and epochs from `epoch`, and from nowhere else.
 
 mod adapters;
+mod audit;
 mod client;
 mod clients;
 mod config;
@@ -67,6 +68,8 @@ pub use adapters::tonic;
 #[cfg(feature = "tower")]
 pub use adapters::tower;
 pub use adapters::{Limited, net};
+#[cfg(feature = "audit")]
+pub use audit::{Mismatch, Outstanding};
 pub use client::Client;
 pub use client::embedded::{Embedded, EmbeddedPolicy};
 pub use clients::{ClientCount, Clients};

@@ -3,6 +3,7 @@
 #[cfg(all(test, connlimit_loom))]
 mod models;
 
+use crate::audit::Registry;
 use crate::client::Client;
 use crate::config::{Config, ConfigError, WhenFull};
 use crate::counts::{ClientKey, Counts, no_limit_if_zero};
@@ -64,6 +65,8 @@ struct Inner {
     /// Held by `set_config`, so that `hot.limit` cannot fall behind `config` when two calls race.
     writer: Mutex<()>,
     tally: Tally,
+    #[cfg_attr(not(feature = "audit"), expect(dead_code, reason = "it is nothing then"))]
+    registry: Registry,
 }
 
 struct Hot {
@@ -88,6 +91,7 @@ impl Limiter {
                 config: ArcCell::new(config),
                 writer: Mutex::new(()),
                 tally: Tally::new(),
+                registry: Registry::new(),
             }),
         }
     }
@@ -122,8 +126,10 @@ impl Limiter {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "audit", track_caller)]
     pub fn try_acquire(&self, client: impl Into<Client>) -> Result<Permit, Rejected> {
-        self.acquire(client.into(), Anew)
+        let client = client.into();
+        self.entered(client, self.acquire(client, Anew))
     }
 
     #[inline(always)]
@@ -186,6 +192,12 @@ impl Limiter {
 
     pub(crate) fn counts(&self) -> &Counts {
         &self.inner.hot.counts
+    }
+
+    /// The permits that are out.
+    #[cfg(feature = "audit")]
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
     }
 
     pub(crate) fn tally(&self) -> &Tally {

@@ -1,5 +1,6 @@
 //! Proof of one counted connection.
 
+use crate::audit::Entry;
 use crate::config::MAX_TIERS;
 use crate::table::Held;
 
@@ -33,7 +34,10 @@ use crate::table::Held;
 /// ```
 #[derive(Debug)]
 #[must_use = "the connection stops being counted when its permit is dropped"]
-pub struct Permit(Charge);
+pub struct Permit(
+    Charge,
+    #[cfg_attr(feature = "audit", expect(dead_code, reason = "it is there to be dropped"))] Entry,
+);
 
 /// What a permit gives back. Two words, in each case.
 #[derive(Debug)]
@@ -50,17 +54,23 @@ struct Charges {
     above: [Option<Held>; MAX_TIERS + 1],
 }
 
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(target_pointer_width = "64", not(feature = "audit")))]
 const _: () = assert!(size_of::<Permit>() == 16);
 
 impl Permit {
     #[inline]
     pub(crate) const fn counted(held: Held) -> Self {
-        Self(Charge::Client(held))
+        Self(Charge::Client(held), Entry::NONE)
     }
 
     pub(crate) const fn untracked() -> Self {
-        Self(Charge::Other(None))
+        Self(Charge::Other(None), Entry::NONE)
+    }
+
+    /// With a place in the registry of permits that are out.
+    #[cfg(feature = "audit")]
+    pub(crate) fn entered(self, entry: Entry) -> Self {
+        Self(self.0, entry)
     }
 
     /// Takes another counter along.

@@ -76,11 +76,13 @@ impl Limiter {
     /// assert_eq!(admitted.each_ref().map(|admission| patience(admission.zone).as_secs()), [60, 60, 5]);
     /// # Ok::<(), connlimit::ConfigError>(())
     /// ```
+    #[cfg_attr(feature = "audit", track_caller)]
     pub fn try_admit(&self, client: impl Into<Client>) -> Result<Admission, Rejected> {
         let client = client.into();
         let guard = pin();
         let config = self.load_config();
         let (permit, open) = self.admit(client, &config, &guard)?;
+        let permit = self.entered(client, Ok(permit))?;
         let zone = match (config.soft_percent(), Verdict::of(&config, client)) {
             (Some(percent), Verdict::Limit(limit)) if u64::from(open) * 100 > u64::from(limit) * u64::from(percent) => {
                 Zone::Soft
@@ -113,6 +115,7 @@ impl Limiter {
     /// assert_eq!(limiter.try_acquire_peer(None::<std::net::IpAddr>).unwrap_err(), Rejected::UnknownPeer);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[cfg_attr(feature = "audit", track_caller)]
     pub fn try_acquire_peer(&self, peer: Option<impl Into<Client>>) -> Result<Permit, Rejected> {
         if let Some(client) = peer {
             return self.try_acquire(client);

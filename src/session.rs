@@ -47,12 +47,14 @@ impl<'a> Session<'a> {
     ///
     /// As [`Limiter::try_acquire`].
     #[inline]
+    #[cfg_attr(feature = "audit", track_caller)]
     pub fn try_acquire(&mut self, client: impl Into<Client>) -> Result<Permit, Rejected> {
         self.calls += 1;
         if self.calls == CALLS_PER_PIN {
             self.calls = 0;
             self.guard.repin();
         }
-        self.limiter.acquire(client.into(), &self.guard)
+        let client = client.into();
+        self.limiter.entered(client, self.limiter.acquire(client, &self.guard))
     }
 }
