@@ -9,7 +9,11 @@ pub mod forwarded;
 mod http_status;
 #[cfg(feature = "hyper")]
 pub mod hyper;
+#[cfg(any(feature = "metrics", feature = "prometheus-client"))]
+mod figures;
 mod limited;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod net;
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod peer;
@@ -23,6 +27,8 @@ pub mod tokio;
 pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(feature = "prometheus-client")]
+pub mod prometheus;
 
 pub use limited::Limited;
 #[cfg(any(feature = "axum", feature = "tower"))]

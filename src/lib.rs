@@ -67,6 +67,10 @@ pub use adapters::tokio;
 pub use adapters::tonic;
 #[cfg(feature = "tower")]
 pub use adapters::tower;
+#[cfg(feature = "metrics")]
+pub use adapters::metrics;
+#[cfg(feature = "prometheus-client")]
+pub use adapters::prometheus;
 pub use adapters::{Limited, net};
 #[cfg(feature = "audit")]
 pub use audit::{Mismatch, Outstanding};
