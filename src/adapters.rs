@@ -3,20 +3,22 @@
 mod accept_error;
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(any(feature = "metrics", feature = "prometheus-client"))]
+mod figures;
 #[cfg(feature = "forwarded")]
 pub mod forwarded;
 #[cfg(any(feature = "forwarded", feature = "tokio"))]
 mod http_status;
 #[cfg(feature = "hyper")]
 pub mod hyper;
-#[cfg(any(feature = "metrics", feature = "prometheus-client"))]
-mod figures;
 mod limited;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod net;
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod peer;
+#[cfg(feature = "prometheus-client")]
+pub mod prometheus;
 #[cfg(feature = "proxy-protocol")]
 pub mod proxy;
 #[cfg(feature = "tokio")]
@@ -27,8 +29,8 @@ pub mod tokio;
 pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
-#[cfg(feature = "prometheus-client")]
-pub mod prometheus;
+#[cfg(feature = "tracing")]
+pub mod tracing;
 
 pub use limited::Limited;
 #[cfg(any(feature = "axum", feature = "tower"))]

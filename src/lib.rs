@@ -59,6 +59,10 @@ pub use adapters::axum;
 pub use adapters::forwarded;
 #[cfg(feature = "hyper")]
 pub use adapters::hyper;
+#[cfg(feature = "metrics")]
+pub use adapters::metrics;
+#[cfg(feature = "prometheus-client")]
+pub use adapters::prometheus;
 #[cfg(feature = "proxy-protocol")]
 pub use adapters::proxy;
 #[cfg(feature = "tokio")]
@@ -67,10 +71,8 @@ pub use adapters::tokio;
 pub use adapters::tonic;
 #[cfg(feature = "tower")]
 pub use adapters::tower;
-#[cfg(feature = "metrics")]
-pub use adapters::metrics;
-#[cfg(feature = "prometheus-client")]
-pub use adapters::prometheus;
+#[cfg(feature = "tracing")]
+pub use adapters::tracing;
 pub use adapters::{Limited, net};
 #[cfg(feature = "audit")]
 pub use audit::{Mismatch, Outstanding};
