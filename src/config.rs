@@ -6,12 +6,16 @@ use core::fmt;
 use core::net::Ipv6Addr;
 
 mod policy;
+#[cfg(feature = "rules")]
+mod rules;
 #[cfg(feature = "serde")]
 mod wire;
 
 pub(crate) use policy::MAX_TIERS;
 use policy::Policy;
 pub use policy::{Family, Tier, UnknownPeer};
+#[cfg(feature = "rules")]
+pub use rules::{Allowance, RuleFault, Rules};
 
 /// How many connections a client may have, how clients are told apart, and how much memory the table may take.
 ///
@@ -43,6 +47,8 @@ pub struct Config {
     max_per_client: u32,
     when_full: WhenFull,
     policy: Policy,
+    #[cfg(feature = "rules")]
+    rules: Rules,
     pub(crate) shape: Shape,
 }
 
@@ -263,6 +269,14 @@ pub enum ConfigError {
     Tier(Tier),
     /// A soft share above 100 percent.
     SoftPercent(u8),
+    /// A rule that cannot stand: its network, as it was given, and why.
+    #[cfg(feature = "rules")]
+    Rule {
+        /// The network, as it was given.
+        network: String,
+        /// What is wrong with the rule.
+        fault: RuleFault,
+    },
     /// [`set_config`](crate::Limiter::set_config) was asked to change something that is fixed when a limiter is
     /// built; the text names it.
     FixedAtBuild(&'static str),
@@ -280,6 +294,8 @@ impl fmt::Display for ConfigError {
                 write!(f, "tier of /{v4} and /{v6} networks is not wider than the one before, or the fifth")
             }
             Self::SoftPercent(percent) => write!(f, "soft share of {percent} percent is above 100"),
+            #[cfg(feature = "rules")]
+            Self::Rule { network, fault } => write!(f, "rule for {network}: {fault}"),
             Self::FixedAtBuild(what) => write!(f, "{what} is fixed when the limiter is built"),
         }
     }

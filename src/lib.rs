@@ -79,6 +79,8 @@ pub use audit::{Mismatch, Outstanding};
 pub use client::Client;
 pub use client::embedded::{Embedded, EmbeddedPolicy};
 pub use clients::{ClientCount, Clients};
+#[cfg(feature = "rules")]
+pub use config::{Allowance, RuleFault, Rules};
 pub use config::{Config, ConfigError, Family, Tier, UnknownPeer, WhenFull};
 pub use limiter::Limiter;
 pub use permit::Permit;

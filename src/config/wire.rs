@@ -35,6 +35,30 @@ pub(super) struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
     when_full_named: Option<WhenFull>,
     unknown_peer: UnknownPeer,
+    #[cfg(feature = "rules")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<Rule>,
+}
+
+/// The serialised form of a rule. The network is text here, so that an error can name it whatever it is.
+#[cfg(feature = "rules")]
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    network: String,
+    allow: super::Allowance,
+}
+
+#[cfg(feature = "rules")]
+impl TryFrom<Rule> for (ipnet::IpNet, super::Allowance) {
+    type Error = ConfigError;
+
+    fn try_from(Rule { network, allow }: Rule) -> Result<Self, ConfigError> {
+        match network.parse() {
+            Ok(network) => Ok((network, allow)),
+            Err(_) => Err(ConfigError::Rule { network, fault: super::RuleFault::NotANetwork }),
+        }
+    }
 }
 
 /// The serialised form of a tier.
@@ -71,6 +95,11 @@ impl TryFrom<Wire> for Config {
             .with_unknown_peer(wire.unknown_peer);
         for tier in wire.tiers {
             config = config.with_tier(tier)?;
+        }
+        #[cfg(feature = "rules")]
+        {
+            let rules: Result<Vec<_>, _> = wire.rules.into_iter().map(TryInto::try_into).collect();
+            config = config.with_rules(rules?)?;
         }
         if let Some(max_total) = wire.max_total {
             config = config.with_max_total(max_total);
@@ -114,6 +143,8 @@ impl From<Config> for Wire {
         let policy = config.policy;
         let [when_full_ipv4, when_full_ipv6, when_full_named] = policy.when_full;
         Self {
+            #[cfg(feature = "rules")]
+            rules: config.rules.iter().map(|(network, allow)| Rule { network: network.to_string(), allow }).collect(),
             tiers: policy.tiers,
             max_total: policy.max_total,
             soft_percent: policy.soft_percent,
