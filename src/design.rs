@@ -74,6 +74,7 @@
 //! | I5 | a segment is freed only when closed, empty and a grace period old | drain, epoch | `drain_meets_admission`, `two_threads_drain` |
 //! | I6 | an attempt that is refused changes no count | admission is a CAS, not an addition that is taken back | `a_refused_attempt_changes_nothing` |
 //! | I7 | a thread that stalls anywhere delays nobody's admission or release | claims are private, everything else is a single step that others repeat or skip | by argument: see *Ends* at each loop |
+//! | I8 | a walk sees a client that stays once, with a count that it had | levels have numbers that never come back, each slot is looked at once and confirmed by its header | `a_walk_meets_growth`, `a_walk_meets_a_drain`, `a_walk_loses_its_level`, `a_walk_meets_a_slot_that_changes_hands` |
 //!
 //! I6 is weaker with [tiers](crate::Config::with_tier), and is stated there.
 //!

@@ -1,7 +1,9 @@
 //! What the public types may be used for, as a table: changing a row is a change of the interface.
 #![cfg(not(connlimit_loom))]
 
-use connlimit::{Client, Config, ConfigError, Limiter, Permit, Rejected, Session, WhenFull};
+use connlimit::{
+    Client, ClientCount, Clients, Config, ConfigError, Limiter, Permit, Rejected, Session, Stats, WhenFull,
+};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Whether a type has a trait. An inherent constant is found before a trait's, and it is only there under the bound.
@@ -48,6 +50,11 @@ fn a_session_stays_on_its_thread() {
 }
 
 #[test]
+fn a_walk_may_be_kept_anywhere() {
+    assert!(has!(Clients<'static>: Send + Sync + Unpin + core::iter::FusedIterator<Item = ClientCount>));
+}
+
+#[test]
 fn a_permit_is_given_back_once() {
     assert!(!has!(Permit: Clone));
     assert!(has!(Limiter: Clone));
@@ -58,7 +65,9 @@ fn a_permit_is_given_back_once() {
 fn answers_and_settings_are_plain_values() {
     assert!(has!(Rejected: Copy + Eq + core::hash::Hash + core::error::Error + Send + Sync + UnwindSafe));
     assert!(has!(ConfigError: Clone + Eq + core::error::Error + Send + Sync + UnwindSafe + 'static));
-    assert!(has!(Client: Copy + Eq + core::hash::Hash + Send + Sync + UnwindSafe));
+    assert!(has!(Client: Copy + Ord + core::hash::Hash + core::fmt::Display + Send + Sync + UnwindSafe));
+    assert!(has!(ClientCount: Copy + Eq + core::hash::Hash + Send + Sync + UnwindSafe));
+    assert!(has!(Stats: Clone + Eq + Default + Send + Sync + UnwindSafe));
     assert!(has!(WhenFull: Copy + Eq + Default + Send + Sync + UnwindSafe));
     assert!(has!(Config: Clone + Eq + Default + Send + Sync + UnwindSafe));
 }
@@ -73,8 +82,8 @@ fn everything_can_be_shown() {
     assert!(has!(Client: core::fmt::Debug));
 }
 
-/// A server keeps one in every connection.
-#[cfg(target_pointer_width = "64")]
+/// A server keeps one in every connection. (With the audit it carries its place in the registry.)
+#[cfg(all(target_pointer_width = "64", not(feature = "audit")))]
 #[test]
 fn a_permit_is_three_words_at_most() {
     assert!(size_of::<Permit>() <= 24, "{} bytes", size_of::<Permit>());
