@@ -61,7 +61,8 @@ pub enum WhenFull {
     /// Refuse it with [`Rejected::TableFull`](crate::Rejected::TableFull): limits hold, newcomers wait.
     #[default]
     Refuse,
-    /// Admit it with a permit that counts nothing: newcomers pass, unlimited and unseen, until there is room.
+    /// Admit it with a permit that does not count for a client: newcomers pass, unlimited and unseen, until there is
+    /// room. [Tiers](Config::with_tier) that have room and the [total](Config::with_max_total) do count them.
     AdmitUntracked,
 }
 

@@ -68,10 +68,10 @@ impl Counts {
     /// Tables for a configuration whose shape is resolved.
     pub(crate) fn new(config: &Config) -> Self {
         let (bytes, all) = (config.table_memory(), config.preallocation());
-        // Tiers take half. Of the rest: an IPv6 client takes twice the room of an IPv4 one, names are few.
-        let shared = config.tiers().len() + usize::from(config.max_total().is_some());
-        let tier = (bytes / 2).checked_div(shared).unwrap_or(0);
-        let bytes = bytes - tier * shared;
+        // Tiers take half. Of the rest: an IPv6 client takes twice the room of an IPv4 one, names are few. The total is
+        // one counter, in a smallest table that is always allowed.
+        let tier = (bytes / 2).checked_div(config.tiers().len()).unwrap_or(0);
+        let bytes = bytes - tier * config.tiers().len();
         Self {
             clients: Masks::new(config.ipv4_prefix(), config.ipv6_prefix()),
             embedded: config.embedded().clone(),

@@ -27,7 +27,8 @@ use crossbeam_utils::CachePadded;
 /// # What is guaranteed between threads
 ///
 /// - A client never has more permits than the limit that was in force when the last of them was admitted.
-/// - A client below its limit is never refused on account of another client, or of attempts that were refused.
+/// - A client below its limit is never refused on account of another client, or of attempts that were refused. (Where
+///   clients share a [tier](Config::with_tier) or a [total](Config::with_max_total) its own guarantee holds.)
 /// - Admission is lock-free and release is wait-free: a thread that stalls or dies anywhere in this crate delays
 ///   nobody else's admission or release.
 /// - A call that starts after [`set_config`](Self::set_config) returned decides by the new configuration.
@@ -103,7 +104,8 @@ impl Limiter {
     /// # Errors
     ///
     /// [`Rejected::ClientLimit`] when the client is at its limit, [`Rejected::TableFull`] when it is new and the
-    /// table is at its memory bound.
+    /// table is at its memory bound; [`Rejected::TierLimit`] and [`Rejected::TotalLimit`] where the configuration has
+    /// [tiers](Config::with_tier) or a [total](Config::with_max_total).
     ///
     /// # Examples
     ///

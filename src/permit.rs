@@ -93,8 +93,8 @@ impl Permit {
         }
     }
 
-    /// Whether the connection counts for its client. It does, unless the table was full and the configuration says to
-    /// [admit untracked](crate::WhenFull::AdmitUntracked) then.
+    /// Whether the connection counts for its client. It does, unless the table was full or the peer unknown, and the
+    /// configuration says to admit untracked [then](crate::WhenFull::AdmitUntracked).
     #[must_use]
     pub const fn is_tracked(&self) -> bool {
         self.client().is_some()

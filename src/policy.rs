@@ -31,10 +31,21 @@ pub struct Admission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Zone {
-    /// Not above the [soft share](Config::with_soft_percent) of its limit, or there is no such share.
+    /// Not above the [soft share](Config::with_soft_percent) of its limit, or there is no share or no limit.
     Normal,
     /// Above it: a server may give this client less, shorter time-outs for instance.
     Soft,
+}
+
+impl Zone {
+    fn of(config: &Config, client: Client, open: u32) -> Self {
+        let (Some(percent), Verdict::Limit(limit)) = (config.soft_percent(), Verdict::of(config, client)) else {
+            return Self::Normal;
+        };
+        // Where there is no limit, there is no share of it.
+        let soft = limit < MAX_COUNT && u64::from(open) * 100 > u64::from(limit) * u64::from(percent);
+        if soft { Self::Soft } else { Self::Normal }
+    }
 }
 
 /// What the rules say of a client.
@@ -83,13 +94,31 @@ impl Limiter {
         let config = self.load_config();
         let (permit, open) = self.admit(client, &config, &guard)?;
         let permit = self.entered(client, Ok(permit))?;
-        let zone = match (config.soft_percent(), Verdict::of(&config, client)) {
-            (Some(percent), Verdict::Limit(limit)) if u64::from(open) * 100 > u64::from(limit) * u64::from(percent) => {
-                Zone::Soft
-            }
-            _ => Zone::Normal,
-        };
-        Ok(Admission { permit, open, zone })
+        Ok(Admission { permit, open, zone: Zone::of(&config, client, open) })
+    }
+
+    /// How near to its limit `client` is now, with the connections that it has open.
+    ///
+    /// For work that comes after the admission: other threads open and close connections meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::{Config, Limiter, Zone};
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let limiter = Limiter::new(Config::new(4).with_soft_percent(50)?);
+    /// let client = Ipv4Addr::new(192, 0, 2, 1);
+    /// let permits = [(); 3].map(|()| limiter.try_acquire(client).unwrap());
+    /// assert_eq!(limiter.zone(client), Zone::Soft);
+    /// drop(permits);
+    /// assert_eq!(limiter.zone(client), Zone::Normal);
+    /// # Ok::<(), connlimit::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn zone(&self, client: impl Into<Client>) -> Zone {
+        let client = client.into();
+        Zone::of(&self.load_config(), client, self.num_open(client))
     }
 
     /// Counts one more connection of `peer` like [`try_acquire`](Self::try_acquire); for servers that cannot always

@@ -61,13 +61,16 @@ pub struct TableStats {
 pub struct Decisions {
     /// Admitted with a permit that counts.
     pub admitted: u64,
-    /// Admitted with a permit that counts nothing, because the table was full.
+    /// Admitted with a permit that does not count for a client: the table was full or the peer unknown.
     pub admitted_untracked: u64,
     /// Refused, by reason.
     pub rejected: Rejections,
-    /// Admitted, while a configuration on trial beside the one in force would have refused.
+    /// Attempts that a [shadow](crate::Config::with_shadow) would have refused, whatever the configuration in force said:
+    /// beside all of `rejected`, this tells what a change would bring, for lower and for higher limits. Counted whether
+    /// or not the configuration says to count.
     pub shadow_rejected: u64,
-    /// Admitted only because limits are not enforced for now.
+    /// Admitted only because of a [dry run](crate::Config::with_dry_run). Counted whether or not the configuration says
+    /// to count.
     pub dry_run_rejected: u64,
 }
 

@@ -58,7 +58,7 @@ pub(super) const FIGURES: [Figure; 9] = [
     },
     Figure {
         name: "connlimit_admitted_untracked",
-        help: "Connections admitted without being counted, because the table was full",
+        help: "Connections admitted without being counted: the table was full or the peer unknown",
         kind: Kind::Counter,
         label: None,
         values: |stats| vec![("", stats.decisions.admitted_untracked)],

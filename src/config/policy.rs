@@ -122,6 +122,12 @@ impl Config {
     /// places one of them succeeds, unless permits that are really out leave it none; nobody is locked out. An attempt
     /// that finds a tier full from the start takes nothing and so disturbs nobody.
     ///
+    /// Where several limits are reached, the reason is the first of them on the way up: the client's, then the tiers'
+    /// from narrow to wide, then the total's. [Named](crate::Client::named) clients are in no tier's network.
+    ///
+    /// Tiers share half of the [memory](Self::with_table_memory) evenly. What happens to a network for which there is
+    /// no room is what [`with_when_full`](Self::with_when_full) says of its family: refused, or not counted there.
+    ///
     /// Prefix lengths of tiers are fixed when the limiter is built; limits may change. A later configuration that
     /// leaves out a tier lifts its limit.
     ///
@@ -197,7 +203,8 @@ impl Config {
         self.policy.soft_percent
     }
 
-    /// Counts what the limits would refuse, and refuses nothing on their account.
+    /// Counts what the limits would refuse, and refuses nothing on their account: limits of clients, tiers and the total.
+    /// A full table and an unknown peer are other matters, and refused as configured.
     #[must_use]
     pub const fn with_dry_run(mut self, dry_run: bool) -> Self {
         self.policy.dry_run = dry_run;
@@ -213,7 +220,8 @@ impl Config {
     /// Evaluates the limits of `shadow` beside those in force, and counts what they would refuse.
     ///
     /// The shadow looks at the connections that really are open under the limits in force. Of its tiers those count
-    /// that have the prefixes of a tier in force; its shape, its own shadow and its dry run mean nothing.
+    /// that have the prefixes of a tier in force, and its total if there is one in force. Its shape, its own shadow, its
+    /// dry run and what is not a limit mean nothing.
     #[must_use]
     pub fn with_shadow(mut self, shadow: Self) -> Self {
         self.policy.shadow = Some(Arc::new(Self { policy: Policy { shadow: None, ..shadow.policy }, ..shadow }));

@@ -9,6 +9,7 @@ mod crowd;
 mod ledger;
 mod ownership;
 mod shutdown;
+mod tiers;
 
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};

@@ -1,0 +1,10 @@
+//! Tiers, the total, the soft zone, shadow and dry run: what a configuration says beyond one limit for everybody.
+#![cfg(not(connlimit_loom))]
+#![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
+
+mod builder;
+mod full;
+mod plain;
+mod properties;
+mod settings;
+mod worked;

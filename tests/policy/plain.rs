@@ -1,0 +1,181 @@
+//! The rules written a second time, with a map for each thing that is counted.
+
+use crate::settings::{LADDER, Limits, Peer, Settings, Shape};
+use connlimit::{Rejected, Stats, Zone};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// A client, or a network of a tier: a family, and the bits in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    V4(u32),
+    V6(u128),
+    Named(u8),
+}
+
+impl Place {
+    fn of(peer: Peer, (v4_bits, v6_bits): (u8, u8)) -> Self {
+        match peer {
+            Peer::Named(name) => Self::Named(name),
+            Peer::Addr(addr) => match addr.to_canonical() {
+                IpAddr::V4(addr) => Self::V4(addr.to_bits().checked_shr(32 - u32::from(v4_bits)).unwrap_or(0)),
+                IpAddr::V6(addr) => Self::V6(addr.to_bits().checked_shr(128 - u32::from(v6_bits)).unwrap_or(0)),
+            },
+        }
+    }
+}
+
+pub(crate) struct Plain {
+    shape: Shape,
+    pub(crate) now: Settings,
+    clients: HashMap<Place, u32>,
+    networks: [HashMap<Place, u32>; 4],
+    total: u32,
+    told: Told,
+}
+
+/// What is counted of decisions, in the order of [`Told::by`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Told {
+    admitted: u64,
+    admitted_untracked: u64,
+    client_limit: u64,
+    tier_limit: u64,
+    total_limit: u64,
+    unknown_peer: u64,
+    all_rejected: u64,
+    shadow_rejected: u64,
+    dry_run_rejected: u64,
+}
+
+impl Told {
+    fn by(stats: &Stats) -> Self {
+        let (decisions, rejected) = (stats.decisions, stats.decisions.rejected);
+        Self {
+            admitted: decisions.admitted,
+            admitted_untracked: decisions.admitted_untracked,
+            client_limit: rejected.client_limit,
+            tier_limit: rejected.tier_limit,
+            total_limit: rejected.total_limit,
+            unknown_peer: rejected.unknown_peer,
+            all_rejected: rejected.total(),
+            shadow_rejected: decisions.shadow_rejected,
+            dry_run_rejected: decisions.dry_run_rejected,
+        }
+    }
+}
+
+impl Plain {
+    pub(crate) fn new(shape: Shape, now: Settings) -> Self {
+        let (clients, networks) = Default::default();
+        Self { shape, now, clients, networks, total: 0, told: Told::default() }
+    }
+
+    pub(crate) fn open(&self, peer: Peer) -> u32 {
+        self.clients.get(&Place::of(peer, self.shape.client)).copied().unwrap_or(0)
+    }
+
+    pub(crate) const fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// The first limit on the way up that has no room for `peer`.
+    fn refuses(&self, peer: Peer, limits: &Limits) -> Option<Rejected> {
+        let full = |open: u32, limit: Option<u32>| limit.is_some_and(|limit| limit > 0 && open >= limit);
+        if full(self.open(peer), Some(limits.client)) {
+            return Some(Rejected::ClientLimit);
+        }
+        for tier in self.tiers_of(peer) {
+            let open = self.networks[tier].get(&Place::of(peer, LADDER[tier])).copied().unwrap_or(0);
+            if full(open, limits.tiers[tier]) {
+                return Some(Rejected::TierLimit);
+            }
+        }
+        (self.shape.total && full(self.total, limits.total)).then_some(Rejected::TotalLimit)
+    }
+
+    /// A name is in no network.
+    fn tiers_of(&self, peer: Peer) -> impl Iterator<Item = usize> + use<> {
+        let tiers = self.shape.tiers;
+        (0..4).filter(move |&tier| tiers[tier] && matches!(peer, Peer::Addr(_)))
+    }
+
+    /// The answer to an attempt: how many are open then, or why not.
+    pub(crate) fn acquire(&mut self, peer: Peer) -> Result<u32, Rejected> {
+        let shadow = self.now.shadow.filter(|shadow| self.refuses(peer, shadow).is_some());
+        self.told.shadow_rejected += u64::from(shadow.is_some());
+        let mut refusal = self.refuses(peer, &self.now.limits);
+        if self.now.dry_run {
+            self.told.dry_run_rejected += u64::from(refusal.is_some());
+            refusal = None;
+        }
+        self.note(refusal, true);
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        self.charge(peer, |count| *count += 1);
+        Ok(self.open(peer))
+    }
+
+    /// The answer to an attempt of nobody knows whom.
+    pub(crate) fn acquire_unknown(&mut self) -> Result<(), Rejected> {
+        let refusal = (!self.now.admit_unknown).then_some(Rejected::UnknownPeer);
+        self.note(refusal, false);
+        refusal.map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn release(&mut self, peer: Peer) {
+        self.charge(peer, |count| *count -= 1);
+    }
+
+    fn charge(&mut self, peer: Peer, change: impl Fn(&mut u32)) {
+        change(self.clients.entry(Place::of(peer, self.shape.client)).or_default());
+        for tier in self.tiers_of(peer) {
+            change(self.networks[tier].entry(Place::of(peer, LADDER[tier])).or_default());
+        }
+        change(&mut self.total);
+    }
+
+    fn note(&mut self, refusal: Option<Rejected>, tracked: bool) {
+        if !self.now.counting {
+            return;
+        }
+        let told = &mut self.told;
+        told.all_rejected += u64::from(refusal.is_some());
+        *match refusal {
+            None if tracked => &mut told.admitted,
+            None => &mut told.admitted_untracked,
+            Some(Rejected::ClientLimit) => &mut told.client_limit,
+            Some(Rejected::TierLimit) => &mut told.tier_limit,
+            Some(Rejected::TotalLimit) => &mut told.total_limit,
+            Some(Rejected::UnknownPeer) => &mut told.unknown_peer,
+            Some(other) => unreachable!("the rules have no {other:?}"),
+        } += 1;
+    }
+
+    pub(crate) fn zone(&self, open: u32) -> Zone {
+        let limit = self.now.limits.client;
+        let share = |percent| f64::from(open) > f64::from(limit) * f64::from(percent) / 100.0;
+        // No limit is written as 0, and what nobody reaches is none either.
+        if (1..1 << 20).contains(&limit) && self.now.soft_percent.is_some_and(share) {
+            Zone::Soft
+        } else {
+            Zone::Normal
+        }
+    }
+
+    /// Fails when `stats` says otherwise.
+    pub(crate) fn compare(&self, stats: &Stats) {
+        assert_eq!(Told::by(stats), self.told);
+        assert_eq!(stats.total.open, u64::from(self.total));
+        let table = |map: &HashMap<Place, u32>| {
+            let busy: Vec<_> = map.values().filter(|&&open| open > 0).collect();
+            (busy.iter().map(|&&open| u64::from(open)).sum(), busy.len() as u64)
+        };
+        assert_eq!((stats.total.open, stats.total.clients), table(&self.clients));
+        let expected: Vec<_> =
+            (0..4).filter(|&tier| self.shape.tiers[tier]).map(|tier| table(&self.networks[tier])).collect();
+        let tiers: Vec<_> = stats.tiers.iter().map(|tier| (tier.open, tier.clients)).collect();
+        assert_eq!(tiers, expected, "open connections and networks of each tier");
+    }
+}

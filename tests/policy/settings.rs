@@ -1,0 +1,118 @@
+//! What a run is built with and changed to, and the configuration that says so.
+
+use connlimit::{Client, Config, ConfigError, Tier, UnknownPeer};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The tiers a run may have, narrow before wide: the prefixes of IPv4 and IPv6.
+pub(crate) const LADDER: [(u8, u8); 4] = [(30, 64), (24, 56), (16, 56), (0, 32)];
+
+/// Somebody who connects. Few networks, so that peers meet in them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer {
+    Addr(IpAddr),
+    Named(u8),
+}
+
+impl Peer {
+    pub(crate) fn choose(kind: u8, network: u8, host: u8) -> Self {
+        let (network, host) = (network % 4, host % 6);
+        let v4 = Ipv4Addr::new(10, network / 2, network, host);
+        let subnet = [0x0000_0000, 0x0000_0001, 0x0000_0100, 0x0001_0000][usize::from(network)];
+        let v6 = (0x2001_0db8_u128 << 96) | (subnet << 64) | u128::from(host);
+        match kind % 5 {
+            0 | 1 => Self::Addr(v4.into()),
+            2 => Self::Addr(v4.to_ipv6_mapped().into()),
+            3 => Self::Addr(Ipv6Addr::from_bits(v6).into()),
+            _ => Self::Named(host % 2),
+        }
+    }
+
+    pub(crate) fn client(self) -> Client {
+        match self {
+            Self::Addr(addr) => addr.into(),
+            Self::Named(name) => Client::named([name]),
+        }
+    }
+}
+
+/// What cannot change in a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) client: (u8, u8),
+    /// Which of the [`LADDER`] there are.
+    pub(crate) tiers: [bool; 4],
+    pub(crate) total: bool,
+}
+
+/// The limits of one configuration; 0 is no limit, `None` leaves a tier or the total out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) client: u32,
+    pub(crate) tiers: [Option<u32>; 4],
+    pub(crate) total: Option<u32>,
+}
+
+impl Limits {
+    fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = Config::new(self.client);
+        for (limit, (ipv4, ipv6)) in self.tiers.iter().zip(LADDER) {
+            if let Some(limit) = limit {
+                config = config.with_tier(Tier::new(ipv4, ipv6, *limit)?)?;
+            }
+        }
+        Ok(self.total.map_or(config.clone(), |total| config.with_max_total(total)))
+    }
+
+    /// Only what `shape` has.
+    pub(crate) fn within(mut self, shape: &Shape) -> Self {
+        for (limit, there) in self.tiers.iter_mut().zip(shape.tiers) {
+            *limit = limit.filter(|_| there);
+        }
+        self.total = self.total.filter(|_| shape.total);
+        self
+    }
+
+    /// Whether a limiter of `shape` can have these.
+    pub(crate) fn fit(&self, shape: &Shape) -> bool {
+        self.tiers.iter().zip(shape.tiers).all(|(limit, there)| limit.is_none() || there)
+            && (self.total.is_none() || shape.total)
+    }
+}
+
+/// All that may change in a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    pub(crate) shadow: Option<Limits>,
+    pub(crate) soft_percent: Option<u8>,
+    pub(crate) dry_run: bool,
+    pub(crate) counting: bool,
+    pub(crate) admit_unknown: bool,
+}
+
+impl Settings {
+    /// The configuration to change a running limiter to.
+    pub(crate) fn config(&self) -> Config {
+        let unknown = if self.admit_unknown { UnknownPeer::AdmitUntracked } else { UnknownPeer::Refuse };
+        let mut config = self.limits.config().expect("the ladder is in order");
+        config = config.with_dry_run(self.dry_run).with_counting(self.counting).with_unknown_peer(unknown);
+        if let Some(percent) = self.soft_percent {
+            config = config.with_soft_percent(percent).expect("a percentage");
+        }
+        if let Some(shadow) = &self.shadow {
+            config = config.with_shadow(shadow.config().expect("the ladder is in order"));
+        }
+        config
+    }
+
+    /// The configuration to build a limiter of `shape` with: it names each tier and the total.
+    pub(crate) fn first(&self, shape: &Shape) -> Config {
+        let mut first = Self { limits: self.limits.within(shape), ..*self };
+        for (limit, there) in first.limits.tiers.iter_mut().zip(shape.tiers) {
+            *limit = there.then_some(limit.unwrap_or(0));
+        }
+        first.limits.total = shape.total.then_some(first.limits.total.unwrap_or(0));
+        let config = first.config().with_ipv4_prefix(shape.client.0).expect("a prefix of IPv4");
+        config.with_ipv6_prefix(shape.client.1).expect("a prefix of IPv6")
+    }
+}
