@@ -9,7 +9,7 @@ case ${1:-} in
   address)
     need_nightly
     # Freed memory is not kept back for long: a test looks at the size of the process.
-    RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS="quarantine_size_mb=1:detect_leaks=1" \
+    RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS="quarantine_size_mb=1" LSAN_OPTIONS="suppressions=$PWD/ci/lsan.supp" \
       cargo +nightly test "${tests[@]}" --target "$host" --target-dir target/asan
     ;;
   thread)

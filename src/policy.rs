@@ -5,6 +5,8 @@
 //! it takes: an attempt that has no chance writes nothing.
 
 use crate::client::Client;
+#[cfg(feature = "rules")]
+use crate::config::Allowance;
 use crate::config::{Config, UnknownPeer, WhenFull};
 use crate::counts::no_limit_if_zero;
 use crate::epoch::{Guard, pin};
@@ -50,6 +52,7 @@ impl Zone {
 
 /// What the rules say of a client.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "rules"), expect(dead_code, reason = "only rules say more than a limit"))]
 enum Verdict {
     Limit(u32),
     /// Counted, never refused.
@@ -58,7 +61,36 @@ enum Verdict {
 }
 
 impl Verdict {
-    fn of(config: &Config, _client: Client) -> Self {
+    /// By the rule for the client's own address, or by the limit for everybody. Where an embedded IPv4 client is
+    /// [the IPv4 client](crate::Embedded::SameAsIpv4), IPv4's rules are its rules.
+    #[cfg(feature = "rules")]
+    #[inline]
+    fn of(config: &Config, client: Client) -> Self {
+        use crate::client::Identity;
+        use crate::client::embedded::{Canonical, canonical};
+        let rules = config.rules();
+        let allowance = match client.identity() {
+            Identity::V4(addr) => rules.allowance_v4(addr.to_bits()),
+            Identity::V6(addr) => match canonical(addr, config.embedded()) {
+                Canonical::V4(addr) => rules.allowance_v4(addr.to_bits()),
+                Canonical::V6(_) | Canonical::Own(_) => rules.allowance_v6(addr.to_bits()),
+            },
+            Identity::Named(_) => None,
+        };
+        match allowance {
+            None => Self::for_everybody(config),
+            Some(Allowance::Limit(limit)) => Self::Limit(no_limit_if_zero(limit)),
+            Some(Allowance::Unlimited) => Self::Exempt,
+            Some(Allowance::Deny) => Self::Deny,
+        }
+    }
+
+    #[cfg(not(feature = "rules"))]
+    fn of(config: &Config, _: Client) -> Self {
+        Self::for_everybody(config)
+    }
+
+    fn for_everybody(config: &Config) -> Self {
         Self::Limit(no_limit_if_zero(config.max_per_client()))
     }
 }
@@ -186,9 +218,10 @@ impl Limiter {
             }
         }
         let (limit, exempt) = match Verdict::of(config, client) {
-            Verdict::Deny if !config.dry_run() => return Err(Rejected::Denied),
-            Verdict::Limit(limit) if !config.dry_run() => (limit, false),
-            Verdict::Limit(_) | Verdict::Exempt | Verdict::Deny => (MAX_COUNT, true),
+            _ if config.dry_run() => (MAX_COUNT, true),
+            Verdict::Limit(limit) => (limit, false),
+            Verdict::Exempt => (MAX_COUNT, true),
+            Verdict::Deny => return Err(Rejected::Denied),
         };
         let key = self.counts().key(client);
         let tracked = |held: Result<_, Refusal>, at_limit| match held {

@@ -357,3 +357,68 @@ mod written {
         assert!(!text.contains("rules"), "{text}");
     }
 }
+
+/// What the rules do to admissions.
+mod admission {
+    use connlimit::{Allowance, Config, Embedded, EmbeddedPolicy, Limiter, Rejected};
+    use core::net::{IpAddr, Ipv4Addr};
+
+    fn config() -> Config {
+        Config::new(2)
+            .with_rule("127.0.0.0/8".parse().unwrap(), Allowance::Unlimited)
+            .and_then(|config| config.with_rule("192.0.2.0/24".parse().unwrap(), Allowance::Deny))
+            .and_then(|config| config.with_rule("192.0.2.128/25".parse().unwrap(), Allowance::Limit(1)))
+            .unwrap()
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_longest_network_decides() {
+        let limiter = Limiter::new(config());
+        let _one = limiter.try_acquire(ip("192.0.2.200")).unwrap();
+        assert_eq!(limiter.try_acquire(ip("192.0.2.200")).unwrap_err(), Rejected::ClientLimit);
+        assert_eq!(limiter.try_acquire(ip("192.0.2.1")).unwrap_err(), Rejected::Denied);
+        assert_eq!(limiter.try_acquire(ip("::ffff:192.0.2.1")).unwrap_err(), Rejected::Denied);
+        let _two = [(); 2].map(|()| limiter.try_acquire(ip("198.51.100.1")).unwrap());
+        assert_eq!(limiter.try_acquire(ip("198.51.100.1")).unwrap_err(), Rejected::ClientLimit);
+    }
+
+    #[test]
+    fn an_unlimited_client_is_counted_and_never_refused() {
+        let limiter = Limiter::new(config().with_max_total(3));
+        let _many = [(); 5].map(|()| limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap());
+        assert_eq!(limiter.num_open(Ipv4Addr::LOCALHOST), 5);
+        assert_eq!(limiter.try_acquire(ip("198.51.100.1")).unwrap_err(), Rejected::TotalLimit, "the total counts it");
+    }
+
+    #[test]
+    fn rules_change_while_running_and_take_nothing_away() {
+        let limiter = Limiter::new(config());
+        let held = limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap();
+        limiter.set_config(config().with_rule("127.0.0.1/32".parse().unwrap(), Allowance::Deny).unwrap()).unwrap();
+        assert_eq!(limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap_err(), Rejected::Denied);
+        assert_eq!(held.open(), 1);
+        limiter.set_config(Config::new(2)).unwrap();
+        assert!(limiter.try_acquire(ip("192.0.2.1")).is_ok());
+    }
+
+    #[test]
+    fn an_embedded_client_that_is_the_ipv4_client_has_its_rules() {
+        let nat64 = ip("64:ff9b::c000:201"); // 192.0.2.1
+        assert!(Limiter::new(config()).try_acquire(nat64).is_ok());
+        let same =
+            EmbeddedPolicy::new().with_nat64_prefix("64:ff9b::".parse().unwrap(), 96, Embedded::SameAsIpv4).unwrap();
+        let limiter = Limiter::new(config().with_embedded(same));
+        assert_eq!(limiter.try_acquire(nat64).unwrap_err(), Rejected::Denied);
+    }
+
+    #[test]
+    fn a_shadow_may_have_rules_of_its_own() {
+        let limiter = Limiter::new(Config::new(0).with_shadow(config()));
+        assert!(limiter.try_acquire(ip("192.0.2.1")).is_ok());
+        assert_eq!(limiter.stats().decisions.shadow_rejected, 1);
+    }
+}

@@ -286,6 +286,18 @@ impl Config {
             && !policy.dry_run
             && policy.shadow.is_none()
             && !policy.counting
+            && !self.has_rules()
+    }
+
+    #[cfg(feature = "rules")]
+    fn has_rules(&self) -> bool {
+        !self.rules().is_empty()
+    }
+
+    #[cfg(not(feature = "rules"))]
+    #[expect(clippy::unused_self, reason = "the other build looks")]
+    const fn has_rules(&self) -> bool {
+        false
     }
 
     /// This configuration's policy for a limiter with the tiers and the total of `built`: one tier for each there.
@@ -310,6 +322,7 @@ impl Config {
             let tiers = shadow.aligned_tiers(&self.policy.tiers);
             let mut shadow = Self::clone(shadow);
             shadow.policy.tiers = tiers;
+            shadow.shape = self.shape.clone();
             self.policy.shadow = Some(Arc::new(shadow));
         }
         self
