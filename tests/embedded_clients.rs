@@ -1,8 +1,8 @@
 //! IPv4 clients in IPv6 addresses, as a limiter counts them.
 
 use connlimit::{Config, ConfigError, Embedded, EmbeddedPolicy, Limiter, Rejected};
-use std::error::Error;
-use std::net::IpAddr;
+use core::error::Error;
+use core::net::IpAddr;
 
 fn addr(text: &str) -> IpAddr {
     text.parse().expect("an address")

@@ -2,10 +2,11 @@
 #![cfg(not(any(connlimit_loom, miri, feature = "audit")))] // an audit remembers each permit
 
 use connlimit::{Config, Limiter, Permit, Rejected, WhenFull};
+use core::alloc::{GlobalAlloc, Layout};
 use core::net::{Ipv4Addr, Ipv6Addr};
-use std::alloc::{GlobalAlloc, Layout, System};
+use core::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use std::alloc::System;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
 struct Counting;
 
