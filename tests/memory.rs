@@ -10,24 +10,29 @@ use std::sync::Mutex;
 
 struct Counting;
 
+#[expect(clippy::cast_possible_wrap, reason = "no allocation is larger than `isize::MAX`")]
+const fn signed(bytes: usize) -> isize {
+    bytes as isize
+}
+
 static BYTES: AtomicIsize = AtomicIsize::new(0);
 
 // SAFETY: everything is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size().cast_signed(), Relaxed);
+        BYTES.fetch_add(signed(layout.size()), Relaxed);
         // SAFETY: the caller's duties are those of the callee.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size().cast_signed(), Relaxed);
+        BYTES.fetch_add(signed(layout.size()), Relaxed);
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size().cast_signed(), Relaxed);
+        BYTES.fetch_sub(signed(layout.size()), Relaxed);
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -54,7 +59,7 @@ fn crowd(limiter: &Limiter, clients: u32) -> Vec<Permit> {
 
 /// Bytes that `limiter` and what else is alive take, permits in `permits` aside.
 fn bytes(permits: &Vec<Permit>) -> isize {
-    BYTES.load(Relaxed) - (permits.capacity() * size_of::<Permit>()).cast_signed()
+    BYTES.load(Relaxed) - signed(permits.capacity() * size_of::<Permit>())
 }
 
 /// A few new clients come and go.
