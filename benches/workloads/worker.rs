@@ -72,8 +72,9 @@ impl<'p, P: Peer> Worker<'p, P> {
                         self.held.push(self.peer.try_acquire(&mut session, client));
                     }
                 }
-                // Filling is not the steady state: let every connection be replaced once.
-                self.run(held as u64);
+                // Filling is not the steady state, nor is a table that still changes size: let every connection be
+                // replaced a few times. (What growing costs is the business of `latency`.)
+                self.run(5 * held as u64);
             }
             Act::Pair { open: false } | Act::Handoff => {}
         }
