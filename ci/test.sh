@@ -8,6 +8,9 @@ cargo test --all-features
 cargo run --release --example guarded_server
 server=${CARGO_TARGET_DIR:-target}/release/examples/guarded_server
 
+# Without a terminal it prints one frame, and checks it.
+cargo run --example top
+
 status=0
 "$server" --listen nowhere || status=$?
 [[ $status -eq 2 ]] || fail "bad arguments: exit code $status instead of 2"

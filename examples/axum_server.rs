@@ -1,21 +1,24 @@
-//! An axum server with a limit, a 429 for those over it, and an admin port to watch and change it while it runs.
+//! An axum server with a limit, a 429 for those over it, no keep-alive for those near it, and an admin port to watch and
+//! change it while it runs.
 //!
 //! ```text
 //! cargo run --example axum_server --features axum,tower     # checks itself and ends
 //! cargo run --example axum_server --features axum,tower -- --listen 127.0.0.1:8080 127.0.0.1:9090
 //! curl http://127.0.0.1:8080/                               # "you have 1 connections open"
 //! curl -X PUT http://127.0.0.1:9090/limit/2                 # from now on
-//! curl http://127.0.0.1:9090/metrics/127.0.0.1
+//! curl http://127.0.0.1:9090/metrics                        # for Prometheus
+//! curl http://127.0.0.1:9090/metrics/127.0.0.1              # one client
 //! ```
 
 use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::http::header::{CONNECTION, HeaderName};
 use axum::routing::{get, put};
 use axum::{Extension, Router};
 use connlimit::tokio::{LimitedListener, Refuse, Refuser};
 use connlimit::tower::{ConnectionInfo, ConnectionInfoLayer};
-use connlimit::{Config, Limiter, PeerAddr};
-use core::{error::Error, net::IpAddr, time::Duration};
+use connlimit::{Config, ConfigError, Limiter, PeerAddr, Zone};
+use core::{error::Error, fmt::Write, net::IpAddr, time::Duration};
 use std::{env, io};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -35,15 +38,18 @@ async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io:
         .into_make_service_with_connect_info::<PeerAddr>();
     let changes = Router::new()
         .route("/limit/{limit}", put(set_limit))
-        .route("/metrics/{client}", get(metrics))
+        .route("/metrics", get(metrics))
+        .route("/metrics/{client}", get(client_metrics))
         .with_state((limiter, refuser));
 
     let (served, _) = tokio::join!(axum::serve(listener, app), axum::serve(admin, changes));
     served
 }
 
-async fn hello(Extension(connection): Extension<ConnectionInfo>) -> String {
-    format!("you have {} connections open\n", connection.open())
+/// Ends the connection after this answer when its client has many, so that idle ones do not use up its limit.
+async fn hello(Extension(connection): Extension<ConnectionInfo>) -> (Option<[(HeaderName, &'static str); 1]>, String) {
+    let close = (connection.zone() == Zone::Soft).then_some([(CONNECTION, "close")]);
+    (close, format!("you have {} connections open\n", connection.open()))
 }
 
 /// A body that does not end: its connection is counted until the client leaves.
@@ -55,10 +61,28 @@ async fn hold() -> Body {
 type Admin = State<(Limiter, Refuser<TcpStream>)>;
 
 async fn set_limit(State((limiter, _)): Admin, Path(limit): Path<u32>) -> Result<(), String> {
-    limiter.set_config(Config::new(limit)).map_err(|error| error.to_string())
+    config(limit).and_then(|config| limiter.set_config(config)).map_err(|error| error.to_string())
 }
 
-async fn metrics(State((limiter, refuser)): Admin, Path(client): Path<IpAddr>) -> String {
+/// Near means above three quarters of the limit.
+fn config(max_per_client: u32) -> Result<Config, ConfigError> {
+    Config::new(max_per_client).with_counting(true).with_soft_percent(75)
+}
+
+/// By hand from `stats`, to show what is there; `connlimit::prometheus` does it for a registry.
+async fn metrics(State((limiter, _)): Admin) -> String {
+    let stats = limiter.stats();
+    let mut text = format!(
+        "connlimit_open_connections {}\nconnlimit_clients {}\nconnlimit_admitted_total {}\n",
+        stats.total.open, stats.total.clients, stats.decisions.admitted
+    );
+    for (reason, count) in stats.decisions.rejected.by_reason() {
+        writeln!(text, "connlimit_rejected_total{{reason=\"{reason}\"}} {count}").expect("a string takes all");
+    }
+    text
+}
+
+async fn client_metrics(State((limiter, refuser)): Admin, Path(client): Path<IpAddr>) -> String {
     let open = limiter.num_open(client);
     let turned_away = refuser.counts().total();
     format!("connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_refused_total {turned_away}\n")
@@ -67,7 +91,7 @@ async fn metrics(State((limiter, refuser)): Admin, Path(client): Path<IpAddr>) -
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let limiter = Limiter::new(Config::new(4));
+    let limiter = Limiter::new(config(4)?);
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => check(limiter).await,
         ["--listen", addr, admin] => {
@@ -85,12 +109,16 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
     tokio::spawn(serve(socket, admin, limiter));
 
     let mut streams = Vec::new();
-    for number in 1..=4 {
+    for number in 1..=3 {
         let mut stream = TcpStream::connect(addr).await?;
         let answer = ask(&mut stream, "GET /").await?;
         assert!(answer.ends_with(&format!("you have {number} connections open\n")), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
         streams.push(stream);
     }
+    let mut holding = TcpStream::connect(addr).await?;
+    ask(&mut holding, "GET /hold").await?;
+    streams.push(holding);
     let refusal = ask(&mut TcpStream::connect(addr).await?, "GET /").await?;
     assert!(refusal.starts_with("HTTP/1.1 429 "), "{refusal}");
     println!("four connections served, the fifth answered: {}", refusal.lines().next().unwrap_or(""));
@@ -99,9 +127,15 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
     ask(&mut admin, "PUT /limit/5").await?;
     let answer = ask(&mut TcpStream::connect(addr).await?, "GET /").await?;
     assert!(answer.ends_with("you have 5 connections open\n"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
     let metrics = ask(&mut admin, "GET /metrics/127.0.0.1").await?;
     assert!(metrics.ends_with("connlimit_refused_total 1\n"), "{metrics}");
-    println!("limit raised while running: the fifth is served");
+    println!("limit raised while running: the fifth is served, and not kept alive");
+    let metrics = ask(&mut admin, "GET /metrics").await?;
+    for line in ["connlimit_admitted_total 5", "connlimit_rejected_total{reason=\"client_limit\"} 1"] {
+        assert!(metrics.lines().any(|said| said == line), "{line}: {metrics}");
+    }
+    println!("five admitted, one refused, say the metrics");
     Ok(())
 }
 

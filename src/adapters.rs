@@ -35,16 +35,3 @@ pub mod tracing;
 pub use limited::Limited;
 #[cfg(any(feature = "axum", feature = "tower"))]
 pub use peer::PeerAddr;
-
-/// Compiles the code in the README's sections on adapters.
-#[cfg(all(
-    doctest,
-    feature = "axum",
-    feature = "hyper",
-    feature = "tonic",
-    feature = "tower",
-    feature = "proxy-protocol",
-    feature = "forwarded"
-))]
-#[doc = include_str!("../README.adapters.md")]
-mod readme {}

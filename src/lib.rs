@@ -90,7 +90,7 @@ pub use rejected::Rejected;
 pub use session::Session;
 pub use stats::{Decisions, Rejections, Stats, TableStats};
 
-/// The code of the README is compiled and run with the other examples.
+/// The code of the README is compiled and run with the other examples, where all of it can be.
 #[doc = include_str!("../README.md")]
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "axum", feature = "proxy-protocol"))]
 struct ReadmeDoctests;

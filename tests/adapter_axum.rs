@@ -7,7 +7,7 @@ use axum::serve::ListenerExt;
 use axum::{Extension, Router, routing::get};
 use connlimit::tokio::{LimitedListener, Refuse};
 use connlimit::tower::{ConnectionInfo, ConnectionInfoLayer};
-use connlimit::{Config, Limiter, PeerAddr};
+use connlimit::{Config, Limiter, PeerAddr, Zone};
 use core::net::SocketAddr;
 use loopback::{Scripted, TENANT, client, dial, eventually, listen, until_closed, within};
 use std::io::ErrorKind;
@@ -68,6 +68,33 @@ async fn handlers_know_their_peer_and_how_many_connections_it_has() {
     drop(first);
     eventually("a release", || limiter.num_open(client(1)) == 1).await;
     assert_eq!(ask(&mut second, "/open").await, "1");
+}
+
+#[tokio::test]
+async fn handlers_know_whether_their_client_is_in_the_soft_zone() {
+    let (socket, addr) = listen().await;
+    let limiter = Limiter::new(Config::new(4).with_soft_percent(50).unwrap());
+    let app = Router::new()
+        .route("/zone", get(|info: Extension<ConnectionInfo>| async move { format!("{:?}", info.zone()) }))
+        .layer(ConnectionInfoLayer::new(limiter.clone()))
+        .into_make_service_with_connect_info::<PeerAddr>();
+    let listener = LimitedListener::new(socket, limiter.clone());
+    tokio::spawn(async { axum::serve(listener, app).await });
+
+    let mut streams = Vec::new();
+    for expected in [Zone::Normal, Zone::Normal, Zone::Soft, Zone::Soft] {
+        let mut stream = dial(client(1), addr).await;
+        assert_eq!(ask(&mut stream, "/zone").await, format!("{expected:?}"));
+        streams.push(stream);
+    }
+    assert_eq!(ask(&mut streams[0], "/zone").await, "Soft", "it is the client that has many, not the connection");
+    assert_eq!(ask(&mut dial(client(2), addr).await, "/zone").await, "Normal");
+
+    streams.truncate(2);
+    eventually("two releases", || limiter.num_open(client(1)) == 2).await;
+    assert_eq!(ask(&mut streams[0], "/zone").await, "Normal");
+    limiter.set_config(Config::new(2).with_soft_percent(50).unwrap()).unwrap();
+    assert_eq!(ask(&mut streams[0], "/zone").await, "Soft", "by the limit that is in force");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A layer that tells handlers who their client is and how many connections it has open.
+//! A layer that tells handlers who their client is, how many connections it has open, and whether those are many.
 //!
 //! It limits nothing; the listener does that. It is for handlers that want to be stingy with a client that has many
 //! connections, and for logs.
@@ -7,7 +7,7 @@ mod layer;
 
 pub use layer::{ConnectionInfoLayer, ConnectionInfoService};
 
-use crate::{Client, Limiter};
+use crate::{Client, Limiter, Zone};
 
 /// Who a request came from, in its extensions.
 ///
@@ -49,5 +49,26 @@ impl ConnectionInfo {
     #[must_use]
     pub fn open(&self) -> u32 {
         self.limiter.num_open(self.client)
+    }
+
+    /// How near to its limit the client is right now. Above the [soft share](crate::Config::with_soft_percent) of it
+    /// a handler may give it less: a shorter keep-alive, a smaller page.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::{Extension, http::header::{CONNECTION, HeaderName}};
+    /// use connlimit::{Zone, tower::ConnectionInfo};
+    ///
+    /// /// Ends the connection after this answer when its client has many.
+    /// async fn hello(Extension(connection): Extension<ConnectionInfo>) -> (Option<[(HeaderName, &'static str); 1]>, String) {
+    ///     let close = (connection.zone() == Zone::Soft).then_some([(CONNECTION, "close")]);
+    ///     (close, "hello".into())
+    /// }
+    /// # axum::Router::<()>::new().route("/", axum::routing::get(hello));
+    /// ```
+    #[must_use]
+    pub fn zone(&self) -> Zone {
+        self.limiter.zone(self.client)
     }
 }

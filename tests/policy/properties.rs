@@ -87,7 +87,7 @@ struct Run {
 
 impl Run {
     fn new(shape: Shape, first: Settings) -> Self {
-        let limiter = Limiter::new(first.first(&shape));
+        let limiter = Limiter::new(first.first(shape));
         Self { shape, limiter, plain: Plain::new(shape, first), held: Vec::new() }
     }
 
@@ -108,7 +108,7 @@ impl Run {
             }
             Step::Release(_) => {}
             Step::Change(settings) => {
-                let settings = Settings { limits: settings.limits.within(&self.shape), ..*settings };
+                let settings = Settings { limits: settings.limits.within(self.shape), ..*settings };
                 self.change(&settings);
             }
             Step::ChangeAnything(settings) => self.change(settings),
@@ -134,7 +134,7 @@ impl Run {
     fn change(&mut self, settings: &Settings) {
         let before = self.limiter.config();
         let answer = self.limiter.set_config(settings.config());
-        if settings.limits.fit(&self.shape) {
+        if settings.limits.fit(self.shape) {
             assert_eq!(answer, Ok(()));
             self.plain.now = *settings;
             let shown = self.limiter.config();
@@ -165,15 +165,13 @@ impl Run {
         assert_eq!(self.plain.total(), 0);
         if self.shape.total {
             self.limiter.set_config(Config::new(0).with_max_total(2)).unwrap();
-            let attempts = [0; 3].map(|_| self.limiter.try_acquire(std::net::Ipv4Addr::LOCALHOST).map(drop_later));
-            assert_eq!(attempts.map(|attempt| attempt.err()), [None, None, Some(Rejected::TotalLimit)]);
+            let attempts = [0; 3].map(|_| self.limiter.try_acquire(std::net::Ipv4Addr::LOCALHOST));
+            assert_eq!(
+                attempts.each_ref().map(|attempt| attempt.as_ref().err()),
+                [None, None, Some(&Rejected::TotalLimit)]
+            );
         }
     }
-}
-
-/// A permit in a box, so that it lives as long as the array it is in.
-fn drop_later(permit: Permit) -> Box<Permit> {
-    Box::new(permit)
 }
 
 proptest! {
@@ -189,7 +187,7 @@ proptest! {
         first in any_settings().boxed(),
         steps in vec(any_step(), 1..if cfg!(miri) { 20 } else { 150 }),
     ) {
-        let first = Settings { limits: first.limits.within(&shape), ..first };
+        let first = Settings { limits: first.limits.within(shape), ..first };
         let mut run = Run::new(shape, first);
         for step in &steps {
             run.take(step);

@@ -64,7 +64,7 @@ impl Limits {
     }
 
     /// Only what `shape` has.
-    pub(crate) fn within(mut self, shape: &Shape) -> Self {
+    pub(crate) fn within(mut self, shape: Shape) -> Self {
         for (limit, there) in self.tiers.iter_mut().zip(shape.tiers) {
             *limit = limit.filter(|_| there);
         }
@@ -73,7 +73,7 @@ impl Limits {
     }
 
     /// Whether a limiter of `shape` can have these.
-    pub(crate) fn fit(&self, shape: &Shape) -> bool {
+    pub(crate) fn fit(&self, shape: Shape) -> bool {
         self.tiers.iter().zip(shape.tiers).all(|(limit, there)| limit.is_none() || there)
             && (self.total.is_none() || shape.total)
     }
@@ -106,7 +106,7 @@ impl Settings {
     }
 
     /// The configuration to build a limiter of `shape` with: it names each tier and the total.
-    pub(crate) fn first(&self, shape: &Shape) -> Config {
+    pub(crate) fn first(&self, shape: Shape) -> Config {
         let mut first = Self { limits: self.limits.within(shape), ..*self };
         for (limit, there) in first.limits.tiers.iter_mut().zip(shape.tiers) {
             *limit = there.then_some(limit.unwrap_or(0));

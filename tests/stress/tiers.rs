@@ -21,8 +21,8 @@ fn strict() -> Config {
 
 /// The client `number` of 27: three in each of three narrow networks, in each of three wide ones.
 fn client(number: usize) -> Ipv4Addr {
-    let digit = |place: usize| u8::try_from(number / 3_usize.pow(place as u32) % 3).expect("a digit");
-    Ipv4Addr::new(10, digit(2), digit(1), digit(0))
+    let digit = |unit: usize| u8::try_from(number / unit % 3).expect("a digit");
+    Ipv4Addr::new(10, digit(9), digit(3), digit(1))
 }
 
 /// What is certainly open, per client, network and in all: booked after a permit is had, taken off before it is dropped.
@@ -104,10 +104,10 @@ fn no_network_and_no_total_is_ever_above_its_limit() {
                         Err(_) => _ = refusals.fetch_add(1, SeqCst),
                     }
                 }
-                held.into_iter().for_each(|(number, permit)| {
+                for (number, permit) in held {
                     books.strike(number);
                     drop(permit);
-                });
+                }
             });
         }
     });
