@@ -68,20 +68,22 @@ impl Counts {
     /// Tables for a configuration whose shape is resolved.
     pub(crate) fn new(config: &Config) -> Self {
         let (bytes, all) = (config.table_memory(), config.preallocation());
-        // Tiers take half. Of the rest: an IPv6 client takes twice the room of an IPv4 one, names are few. The total is
-        // one counter, in a smallest table that is always allowed.
+        // The total is one counter, in a smallest table. Tiers take half of the rest. Of what is left: an IPv6 client
+        // takes twice the room of an IPv4 one, names are few. The least bound there may be gives each its smallest table.
+        let total = config.max_total().map(|_| bytes / 16);
+        let bytes = bytes - total.unwrap_or(0);
         let tier = (bytes / 2).checked_div(config.tiers().len()).unwrap_or(0);
         let bytes = bytes - tier * config.tiers().len();
         Self {
             clients: Masks::new(config.ipv4_prefix(), config.ipv6_prefix()),
             embedded: config.embedded().clone(),
             v4: Table::new(bytes / 2, all),
-            v6: Table::new(bytes / 8 * 3, all),
-            named: Table::new(bytes / 8, all),
+            v6: Table::new(bytes / 3, all),
+            named: Table::new(bytes / 6, all),
             tiers: (config.tiers().iter())
                 .map(|t| (Masks::new(t.ipv4_prefix(), t.ipv6_prefix()), Table::new(tier, all)))
                 .collect(),
-            total: config.max_total().map(|_| Table::new(0, false)),
+            total: total.map(|bytes| Table::new(bytes, false)),
         }
     }
 
