@@ -5,7 +5,7 @@
 use connlimit::{Client, Config, Limiter, Tier};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-const CROWD: u32 = if cfg!(miri) { 4_000 } else { 100_000 };
+const CROWD: u32 = 100_000;
 
 fn client(index: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x0a00_0000 + index)
@@ -34,11 +34,12 @@ fn connections_and_clients_are_counted_per_family() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes many minutes there")]
 fn memory_follows_the_crowd_within_its_bound() {
     let bytes = 64 << 20;
     let limiter = Limiter::new(Config::new(1).with_table_memory(bytes).unwrap());
-    let empty = limiter.stats();
-    assert_eq!(empty.total.bound_bytes, bytes as u64);
+    let (empty, bytes) = (limiter.stats(), bytes as u64);
+    assert!((bytes - 3..=bytes).contains(&empty.total.bound_bytes), "all of it, in shares of whole bytes");
     assert!(empty.total.slots < 10_000);
 
     let crowd: Vec<_> = (0..CROWD).map(|index| limiter.try_acquire(client(index)).unwrap()).collect();
@@ -61,6 +62,7 @@ fn memory_follows_the_crowd_within_its_bound() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes many minutes there")]
 fn a_slot_that_waits_for_its_grace_period_is_dead() {
     let limiter = Limiter::new(Config::new(1));
     let mut session = limiter.session(); // keeps the grace period from ending
