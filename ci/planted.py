@@ -1,0 +1,223 @@
+"""The faults that mutants.py plants, and the models that should find them, the likeliest first."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    # Below src/.
+    file: str
+    # (function, old, new): `old` stands in that function once.
+    edits: tuple
+    # (tier, model)
+    models: tuple
+
+
+def mutant(name, file, function, old, new, *models):
+    return mutants(name, file, [(function, old, new)], *models)
+
+
+def mutants(name, file, edits, *models):
+    """One fault that takes several edits. Models are of the ideal tier unless they say `real:`."""
+    pairs = (model.rpartition(":") for model in dict.fromkeys(models))
+    return Mutant(name, file, tuple(edits), tuple((tier or "ideal", model) for tier, _, model in pairs))
+
+
+TWO, BLOCK, SHARE = "two_inserts_of_one_key", "two_inserts_meet_in_the_overflow_block", "two_inserts_share_a_bin"
+GROWTH, GROWTH3, UNLINK, GROW2 = "insert_meets_growth", "three_inserts_meet_growth", "insert_meets_unlink", "two_threads_grow"
+STAMP, REUSE, TICKS, EXPIRES = "revive_meets_stamp", "revive_meets_reuse", "stamp_meets_two_ticks", "a_stamp_expires_and_the_slot_serves_again"
+DRAIN, DRAIN2, ENDS = "drain_meets_admission", "two_threads_drain", "drain_meets_release"
+AFTER, LIMIT, BELOW, REFUSED = "release_happens_before_the_next_admission", "release_at_the_limit", "below_the_limit_nobody_is_refused", "a_refused_attempt_changes_nothing"
+GOES, OUTLIVES, OPEN, SHRINK = "the_limiter_goes_while_permits_are_released", "a_permit_outlives_the_limiter", "num_open_is_true_at_some_moment", "shrink_meets_admission"
+SET, WRITERS, HANDLE = "set_config_meets_admission", "two_writers_leave_one_configuration", "the_last_handle_meets_a_release"
+
+OLD, GIVEN, BUSY, PLACE = "an_old_header_meets_a_new_client", "a_claim_given_back_meets_the_next_client", "num_open_meets_neighbours", "a_release_happens_before_the_admission_in_its_place"
+UPON, SEGMENT = "growth_upon_growth_meets_admission", "two_clients_of_one_segment_outlive_the_limiter"
+GRACE = "a_stamp_outlasts_whoever_saw_the_word_alive"
+WALK, WALK_LOST, WALK_GROWTH, WALK_DRAIN = "a_walk_meets_a_slot_that_changes_hands", "a_walk_loses_its_level", "a_walk_meets_growth", "a_walk_meets_a_drain"
+
+MUTANTS = [
+    # The header.
+    mutant("version-stands-still", "table/header.rs", "published", ".wrapping_add(1 << VERSION)", ".wrapping_add(0)", TWO, BLOCK),
+    mutant("slot-trusted-after-a-publication", "table/header.rs", "still_holds", "u64::MAX << VERSION | 1 << slot", "1 << slot", OLD),
+    mutant("slot-trusted-after-its-removal", "table/header.rs", "still_holds", "u64::MAX << VERSION | 1 << slot", "u64::MAX << VERSION | 1 << slot & 0", OLD),
+    mutant("claims-do-not-count", "table/header.rs", "free", "self.0 | self.0 >> CLAIMED", "self.0", BLOCK, SHARE, TWO),
+    mutant("claim-leaves-the-slot-valid", "table/header.rs", "claimed", "self.0 & !(expired as u64) | Self::claim(slot)", "self.0 & !(0 & expired as u64) | Self::claim(slot)", OLD, GIVEN),
+
+    # The bin.
+    mutant("publish-after-another", "table/bin.rs", "claim_and_publish", "now.same_version(mine) && ", "", TWO, BLOCK),
+    mutant("publish-in-a-closed-bin", "table/bin.rs", "claim_and_publish", " && !now.is_closed()", "", GROWTH, GROWTH3, UNLINK),
+    mutant("claim-in-a-closed-bin", "table/bin.rs", "insert", "if header.is_closed()", "if false && header.is_closed()", GROWTH, UNLINK, GROWTH3),
+    mutant("claim-kept", "table/bin.rs", "claim_and_publish", "self.header.fetch_and(!Header::claim(slot), Release);", "", TWO, BLOCK),
+    mutant("look-not-confirmed", "table/bin.rs", "confirm", "if !header.still_holds(first + slot, now)", "if false && !header.still_holds(first + slot, now)", OLD),
+    mutant("absent-although-changed", "table/bin.rs", "find_anywhere", "if !changed {", "if !changed || changed {", BUSY),
+    mutant("dead-word-ends-the-search", "table/bin.rs", "confirm", "if !count.is_dead()", "if !count.is_dead() || count.is_dead()", EXPIRES, STAMP, REUSE),
+    mutant("confirm-fence-dropped", "table/bin.rs", "confirm", "fence(Acquire);", "", OLD),
+    mutant("publish-relaxed", "table/bin.rs", "claim_and_publish", "mine.published(slot).bits(), AcqRel, Acquire", "mine.published(slot).bits(), Relaxed, Relaxed", GIVEN, SHARE, BLOCK),
+    mutant("publish-acquire-only", "table/bin.rs", "claim_and_publish", "mine.published(slot).bits(), AcqRel, Acquire", "mine.published(slot).bits(), Acquire, Acquire", GIVEN, SHARE, BLOCK),
+    mutant("publish-release-only", "table/bin.rs", "claim_and_publish", "mine.published(slot).bits(), AcqRel, Acquire", "mine.published(slot).bits(), Release, Relaxed", GIVEN, BLOCK, GROWTH, UNLINK, "real:" + UNLINK),
+    mutant("claim-relaxed", "table/bin.rs", "claim_and_publish", "mine.bits(), AcqRel, Relaxed", "mine.bits(), Relaxed, Relaxed", OLD, GIVEN, BLOCK, GROWTH, "real:" + TWO),
+    mutant("header-read-relaxed", "table/bin.rs", "header", "self.header.load(Acquire)", "self.header.load(Relaxed)", GIVEN, SHARE, BLOCK),
+    mutant("close-relaxed", "table/bin.rs", "close", "fetch_or(Header::CLOSED, AcqRel)", "fetch_or(Header::CLOSED, Relaxed)", GROWTH, UNLINK, GROWTH3, DRAIN),
+    mutant("close-acquire-only", "table/bin.rs", "close", "fetch_or(Header::CLOSED, AcqRel)", "fetch_or(Header::CLOSED, Acquire)", GROWTH, UNLINK, GROWTH3, DRAIN),
+    mutant("close-release-only", "table/bin.rs", "close", "fetch_or(Header::CLOSED, AcqRel)", "fetch_or(Header::CLOSED, Release)", GROWTH, UNLINK, GROWTH3, DRAIN),
+    mutant("close-does-nothing", "table/bin.rs", "close", "if !self.header().is_closed()", "if false", GROWTH, DRAIN),
+    mutant("give-back-relaxed", "table/bin.rs", "claim_and_publish", "Header::claim(slot), Release", "Header::claim(slot), Relaxed", GIVEN),
+    mutant("overflow-put-relaxed", "table/bin.rs", "ensure_overflow", "block, Release, Relaxed", "block, Relaxed, Relaxed", BLOCK, SHARE),
+    mutant("overflow-read-relaxed", "table/bin.rs", "overflow", "load(Acquire)", "load(Relaxed)", BLOCK, SHARE),
+    mutant("overflow-put-twice", "table/bin.rs", "ensure_overflow", "self.overflow.compare_exchange(ptr::null_mut(), block, Release, Relaxed).is_err()", "{ self.overflow.store(block, Release); false }", BLOCK, SHARE),
+    mutant("overflow-not-searched-first", "table/bin.rs", "find", "} else if header.valid() & !Self::INLINE_MASK == 0 {", "} else if slots == 0 {", EXPIRES, BLOCK, SHARE),
+    mutant("overflow-not-searched", "table/bin.rs", "find_anywhere", "header.valid() & !Self::INLINE_MASK != 0", "header.valid() & !Self::INLINE_MASK == 1 << 31", EXPIRES, BLOCK, SHARE),
+    mutant("unexpired-slot-reused", "table/bin.rs", "collect", "if Clock::has_expired(stamp, now)", "if stamp <= now", REUSE, STAMP, TICKS),
+    mutant("stamped-slot-reused-at-once", "table/bin.rs", "collect", "waiting |= counter.stamp(now)", "if counter.stamp(now) { expired |= 1 << slot }", REUSE, STAMP, TICKS),
+    mutant("live-slot-reused", "table/bin.rs", "collect", "None => {}", "None => expired |= 1 << slot", REUSE, SHARE),
+    mutant("nobody-asks-for-a-tick", "table/bin.rs", "collect", "if waiting {", "if false && waiting {", EXPIRES),
+    mutant("drain-does-not-close", "table/bin.rs", "drain", "self.close();", "", UNLINK, DRAIN),
+    mutant("drain-leaves-zero-alive", "table/bin.rs", "drain", "counter.observe().is_dead() || counter.stamp(now)", "{ let _ = now; counter.observe().open() == 0 }", "revive_meets_unlink"),
+    mutant("key-write-relaxed", "table/slots.rs", "impl KeyCell<u32>", "self.store(key, Release)", "self.store(key, Relaxed)", GIVEN, OLD, BLOCK, REUSE),
+
+    # The counter.
+    mutant("admit-loads-and-stores", "table/counter.rs", "admit", "self.0.compare_exchange_weak(seen.0, seen.0 + 1, Acquire, Relaxed)", "{ self.0.store(seen.0 + 1, Release); Ok::<u32, u32>(0) }", TWO, LIMIT, BELOW),
+    mutant("limit-checked-once", "table/counter.rs", "admit", "Err(now) => seen = Count(now),", "Err(_) => { self.0.fetch_add(1, Acquire); seen = Count(0); let _ = seen; return Admission::Admitted(1) }", "two_admissions_for_one_place"),
+    mutant("admits-on-a-dead-word", "table/counter.rs", "admit", "if seen.is_dead()", "if false", STAMP, REUSE),
+    mutant("one-more-than-the-limit", "table/counter.rs", "admit", "seen.open() >= limit", "seen.open() > limit", TWO),
+    mutant("admits-then-thinks-better-of-it", "table/counter.rs", "admit", "let limit = if limit < MAX_COUNT { limit } else { MAX_COUNT };", "if !seen.is_dead() && seen.open() < MAX_COUNT { let before = Count(self.0.fetch_add(1, Acquire)); if before.is_dead() || before.open() >= limit { self.0.fetch_sub(1, Release); return if before.is_dead() { Admission::Dead } else { Admission::AtLimit }; } return Admission::Admitted(before.open() + 1); }", REFUSED, BELOW),
+    mutant("admit-relaxed", "table/counter.rs", "admit", "seen.0 + 1, Acquire, Relaxed", "seen.0 + 1, Relaxed, Relaxed", PLACE, AFTER),
+    mutant("release-relaxed", "table/counter.rs", "release", "fetch_sub(1, Release)", "fetch_sub(1, Relaxed)", PLACE, ENDS, OUTLIVES),
+    mutant("last-orphan-fence-dropped", "table/counter.rs", "release", "fence(Acquire);", "", OUTLIVES, GOES),
+    mutant("last-orphan-not-noticed", "table/counter.rs", "release", "before == ORPHAN | 1", "before == ORPHAN", OUTLIVES, GOES),
+    mutant("every-orphan-is-the-last", "table/counter.rs", "release", "before == ORPHAN | 1", "before & ORPHAN != 0", OUTLIVES, GOES),
+    mutant("stamp-stores", "table/counter.rs", "impl Counter ", "self.0.compare_exchange(0, DEAD | now & MAX_COUNT, AcqRel, Relaxed).is_ok()", "self.observe() == Count::ZERO && { self.0.store(DEAD | now & MAX_COUNT, Release); true }", STAMP, DRAIN),
+    mutant("stamp-relaxed", "table/counter.rs", "impl Counter ", "MAX_COUNT, AcqRel, Relaxed", "MAX_COUNT, Relaxed, Relaxed", ENDS, DRAIN),
+    mutant("stamp-release-only", "table/counter.rs", "impl Counter ", "MAX_COUNT, AcqRel, Relaxed", "MAX_COUNT, Release, Relaxed", ENDS, DRAIN),
+    mutant("stamp-acquire-only", "table/counter.rs", "impl Counter ", "MAX_COUNT, AcqRel, Relaxed", "MAX_COUNT, Acquire, Relaxed", ENDS, DRAIN2, DRAIN, "real:" + DRAIN2),
+    mutant("observe-relaxed", "table/counter.rs", "observe", "load(Acquire)", "load(Relaxed)", GOES, ENDS, DRAIN),
+    mutant("first-count-relaxed", "table/counter.rs", "start", "store(1, Release)", "store(1, Relaxed)", OLD, OLD),
+    mutant("zero-is-orphaned", "table/counter.rs", "orphan", "while seen.open() > 0", "while !seen.is_dead()", GOES, DRAIN),
+    mutant("orphan-relaxed", "table/counter.rs", "orphan", "seen.0 | ORPHAN, AcqRel, Acquire", "seen.0 | ORPHAN, Relaxed, Acquire", GOES, OUTLIVES, HANDLE, "real:" + GOES),
+    mutant("orphan-failure-relaxed", "table/counter.rs", "orphan", "seen.0 | ORPHAN, AcqRel, Acquire", "seen.0 | ORPHAN, AcqRel, Relaxed", GOES, HANDLE),
+    mutant("orphan-forgets-to-compare", "table/counter.rs", "orphan", "self.0.compare_exchange(seen.0, seen.0 | ORPHAN, AcqRel, Acquire)", "Ok::<u32, u32>(self.0.fetch_or(ORPHAN, AcqRel))", GOES, HANDLE),
+
+    # The clock.
+    mutant("grace-of-two", "table/clock.rs", "has_expired", ">= GRACE", ">= GRACE - 1", GRACE, TICKS, REUSE),
+    mutant("grace-of-one", "table/clock.rs", "has_expired", ">= GRACE", ">= GRACE - 2", GRACE, REUSE, TICKS),
+    mutant("grace-of-none", "table/clock.rs", "has_expired", "now.wrapping_sub(stamp) & MAX_COUNT >= GRACE", "stamp <= now", GRACE, REUSE, TICKS),
+    mutant("several-ticks-at-once", "table/clock.rs", "request_tick", "this.pending.load(Relaxed) || this.pending.swap(true, Acquire)", "this.pending.load(Relaxed) && this.pending.swap(true, Acquire) && false", GRACE, TICKS, REUSE),
+    mutant("tick-at-once", "table/clock.rs", "request_tick", "guard.defer(move || clock.tick());", "let _ = guard; clock.tick();", GRACE, REUSE, TICKS),
+    mutant("clock-read-relaxed", "table/clock.rs", "now", "load(Acquire)", "load(Relaxed)", GRACE, TICKS, REUSE, "real:" + REUSE),
+    mutant("clock-moved-relaxed", "table/clock.rs", "tick", "fetch_add(1, AcqRel)", "fetch_add(1, Relaxed)", GRACE, TICKS, REUSE, "real:" + REUSE),
+    mutant("request-relaxed", "table/clock.rs", "request_tick", "swap(true, Acquire)", "swap(true, Relaxed)", GRACE, TICKS, REUSE, "real:" + REUSE),
+    mutant("request-answered-relaxed", "table/clock.rs", "tick", "store(false, Release)", "store(false, Relaxed)", GRACE, TICKS, REUSE, "real:" + REUSE),
+    mutants("request-answered-before-the-tick", "table/clock.rs", [("tick", "self.now.fetch_add(1, AcqRel);", "self.pending.store(false, Release);"), ("tick", "        self.pending.store(false, Release);\n    }", "        self.now.fetch_add(1, AcqRel);\n    }")], "a_stamp_meets_half_a_tick"),
+    mutant("request-never-answered", "table/clock.rs", "tick", "self.pending.store(false, Release);", "", EXPIRES),
+
+    # Older levels.
+    mutant("older-bin-not-closed", "table.rs", "settle", "bin.close();", "", GROWTH, GROWTH3),
+    mutant("no-look-after-closing", "table.rs", "settle", "Find::Absent(_) if closed => return Settled::Absent,", "Find::Absent(_) => { bin.close(); return Settled::Absent }", GROWTH, GROWTH3),
+    mutant("older-zero-left-alive", "table.rs", "settle", "counter.stamp(self.clock.now());", "let _ = counter; return Settled::Absent;", "revive_meets_growth"),
+    mutant("older-zero-revived", "table.rs", "settle", "if seen != Count::ZERO", "if seen != Count::ZERO || seen == Count::ZERO", DRAIN, DRAIN2),
+    mutant("older-segment-not-forgone", "table.rs", "settle", "match level.close(hash, &self.budget, guard) {", "match None::<SegmentRef<'_, K>> {", GROWTH, GROWTH3),
+    mutant("older-segment-not-looked-at-again", "table.rs", "settle", "Some(_) => Settled::Changed,", "Some(_) => Settled::Absent,", GROWTH, GROWTH3),
+    mutant("older-levels-not-settled", "table.rs", "acquire_slow", "in roster.older() {", "in roster.older().take(0) {", GROWTH, GROWTH3),
+    mutant("oldest-level-not-settled", "table.rs", "acquire_slow", "in roster.older() {", "in roster.older().take(1) {", UPON),
+    mutant("insert-in-the-oldest-level", "table.rs", "acquire_slow", "let newest = roster.newest();", "let newest = roster.levels().last().unwrap();", GROWTH, DRAIN),
+    mutant("older-levels-not-counted", "table.rs", "impl<K: Key> Table<K>", ".levels().find_map(", ".levels().take(1).find_map(", OPEN),
+    mutant("drained-level-not-unlinked", "table.rs", "drain", "if level.is_gone()", "if false", DRAIN2),
+    mutant("limiter-leaves-its-levels", "table.rs", "impl<K: Key> Drop for Table<K>", "unsafe { level.abandon() };", "unsafe { let _ = core::mem::ManuallyDrop::new(level); core::hint::black_box(()) };", OUTLIVES, GOES),
+
+    # The segment.
+    mutant("held-bin-passed-over", "table/segment.rs", "drain", "held = !self.bins()[end].drain(now);", "self.bins()[end].drain(now); held &= false;", ENDS, DRAIN),
+    mutant("drained-relaxed", "table/segment.rs", "drain", "self.home.drained.fetch_max(end, AcqRel)", "self.home.drained.fetch_max(end, crate::sync::Relaxed)", DRAIN2, DRAIN, ENDS, "real:" + DRAIN2),
+    mutant("abandoned-segment-freed-under-permits", "table/segment.rs", "abandon", "if before.wrapping_add(marked) == 0", "if before.wrapping_add(marked) == 0 || true", OUTLIVES, GOES),
+    mutant("marks-not-counted", "table/segment.rs", "abandon", "marked += usize::from(counter.orphan())", "marked += usize::from(counter.orphan() && false)", OUTLIVES, GOES),
+    mutant("marks-counted-relaxed", "table/segment.rs", "abandon", "fetch_add(marked, AcqRel)", "fetch_add(marked, crate::sync::Relaxed)", GOES, SEGMENT),
+    mutant("orphan-counted-down-relaxed", "table/segment.rs", "orphan_released", "fetch_sub(1, AcqRel)", "fetch_sub(1, crate::sync::Relaxed)", SEGMENT),
+    mutant("last-orphan-off-by-one", "table/segment.rs", "orphan_released", "AcqRel) == 1", "AcqRel) == 0", OUTLIVES, GOES),
+
+    # The level.
+    mutant("segment-freed-at-once", "table/level.rs", "retire", "unsafe { guard.retire(pointer, move |segment| budget.give_back(segment.bytes())) };", "unsafe { budget.give_back(Box::from_raw(pointer.as_ptr()).bytes()) }; let _ = guard;", DRAIN, DRAIN2, UNLINK),
+    mutant("segment-retired-twice", "table/level.rs", "retire", "AcqRel, Relaxed).is_ok()", "AcqRel, Relaxed).is_ok() || true", DRAIN2),
+    mutant("retired-segment-in-the-directory", "table/level.rs", "retire", "pointer.as_ptr(), gone(), AcqRel", "pointer.as_ptr(), pointer.as_ptr(), AcqRel", DRAIN2, UNLINK),
+    mutant("segment-gone-relaxed", "table/level.rs", "retire", "gone(), AcqRel, Relaxed", "gone(), Relaxed, Relaxed", UNLINK, DRAIN2, DRAIN, "real:" + DRAIN2),
+    mutant("directory-read-relaxed", "table/level.rs", "spot", "load(Acquire)", "load(Relaxed)", TWO),
+    mutant("touch-relaxed", "table/level.rs", "touch_index", "fresh, AcqRel, Acquire", "fresh, Relaxed, Relaxed", TWO),
+    mutant("touch-acquires-nothing", "table/level.rs", "touch_index", "fresh, AcqRel, Acquire", "fresh, Release, Relaxed", TWO, SHARE, GROWTH, UNLINK, "real:" + TWO),
+    mutant("touched-twice", "table/level.rs", "touch_index", "self.directory[index].compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire).is_err()", "{ self.directory[index].store(fresh, Release); false }", TWO, SHARE),
+    mutant("forgone-relaxed", "table/level.rs", "forgo", "gone(), Release, Relaxed", "gone(), Relaxed, Relaxed", GROWTH, UNLINK, GROWTH3, "real:" + GROWTH),
+    mutant("gone-counted-relaxed", "table/level.rs", "count_gone", "fetch_add(1, Release)", "fetch_add(1, Relaxed)", DRAIN2, DRAIN, UNLINK, "real:" + DRAIN2),
+    mutant("gone-read-relaxed", "table/level.rs", "is_gone", "load(Acquire)", "load(Relaxed)", DRAIN2, DRAIN, UNLINK, "real:" + DRAIN2),
+    mutant("gone-one-too-early", "table/level.rs", "is_gone", "self.gone.load(Acquire) == self.segments()", "self.gone.load(Acquire) + 1 >= self.segments()", DRAIN, DRAIN2, ENDS),
+    mutant("forgone-counted-twice", "table/level.rs", "forgo", "Release, Relaxed).is_ok()", "Release, Relaxed).is_ok() || true", "two_threads_drain_what_nobody_touched"),
+    mutant("drain-stays-at-one-segment", "table/level.rs", "drain", "self.cursor.store(index + 1, Relaxed);", "self.cursor.store(index, Relaxed);", "a_held_segment_is_passed_over"),
+
+    # The roster.
+    mutant("roster-stored", "table/roster.rs", "replace", "self.0.compare_exchange(seen, new, AcqRel, Relaxed)", "Ok::<_, *mut Roster<K>>({ let _ = seen; self.0.swap(new, AcqRel) })", GROW2, UNLINK),
+    mutant("list-freed-at-once", "table/roster.rs", "replace", "unsafe { guard.retire(old, drop) };", "drop(unsafe { Box::from_raw(old.as_ptr()) }); let _ = guard;", GROWTH, GROW2),
+    mutant("level-freed-at-once", "table/roster.rs", "unlink_gone", "unsafe { guard.retire(level, move |level| budget.give_back(level.own_bytes())) };", "unsafe { budget.give_back(Box::from_raw(level.as_ptr()).own_bytes()) };", DRAIN, DRAIN2),
+    mutant("retired-level-on-the-list", "table/roster.rs", "unlink_gone", "if level.is_gone() { gone.push(pointer) } else { older.push(pointer) }", "if level.is_gone() { gone.push(pointer) } older.push(pointer)", DRAIN2, DRAIN),
+    mutant("live-level-off-the-list", "table/roster.rs", "unlink_gone", "if level.is_gone() { gone.push(pointer) } else { older.push(pointer) }", "if level.is_gone() { gone.push(pointer) } else if older.len() > 9 { older.push(pointer) }", UPON),
+    mutant("growth-forgets-older-levels", "table/roster.rs", "push", "seen.older.iter().copied()", "seen.older.iter().copied().take(0)", GROW2),
+    mutant("growth-forgets-the-newest-level", "table/roster.rs", "push", "core::iter::once(seen.newest).chain(", "core::iter::once(seen.newest).take(0).chain(", GROWTH, OPEN),
+    mutant("roster-read-relaxed", "table/roster.rs", "load", "load(Acquire)", "load(Relaxed)", GROWTH, GROW2),
+    mutant("roster-put-relaxed", "table/roster.rs", "replace", "new, AcqRel, Relaxed", "new, Relaxed, Relaxed", GROWTH, GROW2),
+    mutant("roster-put-release-only", "table/roster.rs", "replace", "new, AcqRel, Relaxed", "new, crate::sync::Release, Relaxed", GROW2, GROWTH3, UNLINK, "real:" + GROW2),
+
+    # The walk.
+    mutant("walk-looks-without-confirming", "table/bin.rs", "look", "if header.still_holds(slot, now)", "if header.still_holds(slot, now) || slot < 64", WALK),
+    mutant("walk-fence-dropped", "table/bin.rs", "look", "fence(Acquire);", "", WALK),
+    mutant("walk-sees-twice", "table/bin.rs", "look", "slots &= header.valid();", "slots = header.valid();", "a_walk_looks_again"),
+    mutant("walk-ends-where-a-level-went", "table/walk.rs", "walk_segment", "level.id() <= place.level", "level.id() == place.level", WALK_LOST),
+    mutant("walk-skips-a-segment", "table/walk.rs", "walk_segment", "level: older, segment: 0", "level: older, segment: 1", WALK_LOST, WALK_GROWTH),
+    mutant("level-numbers-repeat", "table.rs", "renew", "roster.newest().id() + 1", "roster.newest().id()", WALK_GROWTH, WALK_LOST, WALK_DRAIN),
+
+    # The limiter.
+    mutant("mirror-not-written", "limiter.rs", "set_config", "inner.hot.limit.store(limit, Release);", "let _ = limit;", SET, WRITERS),
+    mutant("writers-do-not-wait", "limiter.rs", "set_config", "let _writer = lock(&inner.writer);", "let _ = &inner.writer;", WRITERS),
+    mutants("mirror-written-first", "limiter.rs", [("set_config", "inner.config.store(Arc::new(config));", "inner.hot.limit.store(limit, Release);"), ("set_config", "        inner.hot.limit.store(limit, Release);\n        Ok(())", "        inner.config.store(Arc::new(config));\n        Ok(())")], SET, WRITERS),
+    mutants("mirror-relaxed", "limiter.rs", [("set_config", "store(limit, Release)", "store(limit, crate::sync::Relaxed)"), ("acquire", "load(Acquire)", "load(crate::sync::Relaxed)")], SET, WRITERS),
+
+    # The epochs.
+    mutants("retired-at-once", "epoch.rs", [("retire", "self.defer(move || {", "let at_once = |act: Box<dyn FnOnce()>| act(); at_once(Box::new(move || {"), ("retire", "        });\n    }", "        }));\n    }")], "real:" + GROWTH),
+]
+
+# Why a fault is none: nothing that may be observed changes.
+EQUIVALENT = {
+    "publish-release-only": "The publisher reads nothing through the exchange: it has its counter, and goes on with the "
+    "roster it had. When the exchange fails, the value read is only compared with; the next look loads the header with "
+    "Acquire, and by coherence sees at least that value.",
+    "claim-relaxed": "A header value never comes back: a claim bit goes with a new version or in a closed bin. So the "
+    "exchange reads the very store that `find` has read with Acquire. Towards readers, the Release of the writes to key "
+    "and counter, which follow the claim, carries it; and a relaxed exchange continues the release sequence of the "
+    "publications before.",
+    "close-release-only": "The look that follows loads the header with Acquire and reads the closing or what comes after "
+    "it, which is in the release sequence of every publication so far: the header is changed by read-modify-writes only.",
+    "key-write-relaxed": "Who meets the new key in a slot that is not published yet acts on it only if the counter it "
+    "reads next is not dead. The old one is dead for everybody who is pinned (its stamp has expired), so it is the new "
+    "one, whose Release carries the claim.",
+    "stamp-acquire-only": "Only pinned threads stamp, and what they have seen is freed or used again a grace period later: "
+    "their unpinning comes before that, and orders it.",
+    "orphan-relaxed": "The releases before the mark are ordered by the fence of the last one, through the chain of "
+    "read-modify-writes. The walk is ordered by the segment's count: who brings that to zero has read what the walk "
+    "added to it, or is the walk.",
+    "clock-read-relaxed": "A late admission on a reused word would have to read a value that comes from this very read "
+    "(through the claim, the new count and its release): a cycle of program order and reads-from, which no machine "
+    "and no compiler makes. An older value only delays the reuse.",
+    "clock-moved-relaxed": "As `clock-read-relaxed`.",
+    "request-relaxed": "Deferring is ordered after the tick before by what both kinds of epoch do: a lock, or sequentially "
+    "consistent fences on either side of the flag. The contract in `epoch.rs` does not say so, so the product asks.",
+    "request-answered-relaxed": "As `request-relaxed`.",
+    "drained-relaxed": "Who advanced the mark was pinned, and the segment is freed a grace period after the mark was read: "
+    "the unpinning orders it.",
+    "touch-acquires-nothing": "On success the value read is null, with nothing behind it. On failure `spot` loads again "
+    "with Acquire, and by coherence sees at least that value.",
+    "gone-counted-relaxed": "The level is freed a grace period later; who counted was pinned, so the unpinning orders it. "
+    "The number itself is exact, being changed by read-modify-writes.",
+    "gone-read-relaxed": "As `gone-counted-relaxed`.",
+    "roster-put-release-only": "The exchange reads the very store that `load` has read with Acquire: under a guard no "
+    "address comes back.",
+    "mirror-written-first": "Both are written before `set_config` returns, under the writers' lock; a call that starts "
+    "meanwhile may decide by either configuration.",
+    "mirror-relaxed": "Only the number is read through the mirror. A call that starts after `set_config` returned is ordered "
+    "after the store by whatever ordered the calls, and coherence does the rest; the configuration has a cell of its own.",
+}
