@@ -46,6 +46,7 @@ MUTANTS = [
     mutant("claim-leaves-the-slot-valid", "table/header.rs", "claimed", "self.0 & !(expired as u64) | Self::claim(slot)", "self.0 & !(0 & expired as u64) | Self::claim(slot)", OLD, GIVEN),
 
     # The bin.
+    mutant("clock-read-before-the-stamp", "table/bin.rs", "collect", "Clock::has_expired(stamp, clock.now())", "Clock::has_expired(stamp, now)", "a_clock_that_is_behind_meets_a_fresh_stamp"),
     mutant("publish-after-another", "table/bin.rs", "claim_and_publish", "now.same_version(mine) && ", "", TWO, BLOCK),
     mutant("publish-in-a-closed-bin", "table/bin.rs", "claim_and_publish", " && !now.is_closed()", "", GROWTH, GROWTH3, UNLINK),
     mutant("claim-in-a-closed-bin", "table/bin.rs", "insert", "if header.is_closed()", "if false && header.is_closed()", GROWTH, UNLINK, GROWTH3),
@@ -113,14 +114,13 @@ MUTANTS = [
     mutant("request-never-answered", "table/clock.rs", "tick", "self.pending.store(false, Release);", "", EXPIRES),
 
     # Older levels.
-    mutant("older-bin-not-closed", "table.rs", "settle", "bin.close();", "", GROWTH, GROWTH3),
-    mutant("no-look-after-closing", "table.rs", "settle", "Find::Absent(_) if closed => return Settled::Absent,", "Find::Absent(_) => { bin.close(); return Settled::Absent }", GROWTH, GROWTH3),
+    mutant("no-look-after-closing", "table.rs", "settle", "Settled::Absent => {}\n                settled => return settled,", "settled => return settled,", GROWTH, GROWTH3),
+    mutant("older-segment-not-forgone", "table/level.rs", "close", "self.forgo(index, budget);", "let _ = (index, budget);", GROWTH, GROWTH3),
+    mutant("older-bin-not-closed", "table.rs", "settle", "let Some(segment) = level.close(hash, &self.budget, guard) else {", "let Some(segment) = level.segment(hash, guard) else {", GROWTH, GROWTH3),
     mutant("older-zero-left-alive", "table.rs", "settle", "counter.stamp(self.clock.now());", "let _ = counter; return Settled::Absent;", "revive_meets_growth"),
-    mutant("older-zero-revived", "table.rs", "settle", "if seen != Count::ZERO", "if seen != Count::ZERO || seen == Count::ZERO", DRAIN, DRAIN2),
-    mutant("older-segment-not-forgone", "table.rs", "settle", "match level.close(hash, &self.budget, guard) {", "match None::<SegmentRef<'_, K>> {", GROWTH, GROWTH3),
-    mutant("older-segment-not-looked-at-again", "table.rs", "settle", "Some(_) => Settled::Changed,", "Some(_) => Settled::Absent,", GROWTH, GROWTH3),
-    mutant("older-levels-not-settled", "table.rs", "acquire_slow", "in roster.older() {", "in roster.older().take(0) {", GROWTH, GROWTH3),
-    mutant("oldest-level-not-settled", "table.rs", "acquire_slow", "in roster.older() {", "in roster.older().take(1) {", UPON),
+    mutant("older-zero-revived", "table.rs", "admit_where_alive", "if seen != Count::ZERO", "if seen != Count::ZERO || seen == Count::ZERO", DRAIN, DRAIN2),
+    mutant("older-levels-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.settle(", "for level in roster.older().take(0) {\n                match self.settle(", GROWTH, GROWTH3),
+    mutant("oldest-level-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.settle(", "for level in roster.older().take(1) {\n                match self.settle(", UPON),
     mutant("insert-in-the-oldest-level", "table.rs", "acquire_slow", "let newest = roster.newest();", "let newest = roster.levels().last().unwrap();", GROWTH, DRAIN),
     mutant("older-levels-not-counted", "table.rs", "impl<K: Key> Table<K>", ".levels().find_map(", ".levels().take(1).find_map(", OPEN),
     mutant("drained-level-not-unlinked", "table.rs", "drain", "if level.is_gone()", "if false", DRAIN2),
@@ -136,7 +136,7 @@ MUTANTS = [
     mutant("last-orphan-off-by-one", "table/segment.rs", "orphan_released", "AcqRel) == 1", "AcqRel) == 0", OUTLIVES, GOES),
 
     # The level.
-    mutant("segment-freed-at-once", "table/level.rs", "retire", "unsafe { guard.retire(pointer, move |segment| budget.give_back(segment.bytes())) };", "unsafe { budget.give_back(Box::from_raw(pointer.as_ptr()).bytes()) }; let _ = guard;", DRAIN, DRAIN2, UNLINK),
+    mutant("segment-freed-at-once", "table/level.rs", "retire", "guard.retire(pointer, move |segment| {", "unsafe { budget.give_back(Box::from_raw(pointer.as_ptr()).bytes()) }; let _ = guard;", DRAIN, DRAIN2, UNLINK),
     mutant("segment-retired-twice", "table/level.rs", "retire", "AcqRel, Relaxed).is_ok()", "AcqRel, Relaxed).is_ok() || true", DRAIN2),
     mutant("retired-segment-in-the-directory", "table/level.rs", "retire", "pointer.as_ptr(), gone(), AcqRel", "pointer.as_ptr(), pointer.as_ptr(), AcqRel", DRAIN2, UNLINK),
     mutant("segment-gone-relaxed", "table/level.rs", "retire", "gone(), AcqRel, Relaxed", "gone(), Relaxed, Relaxed", UNLINK, DRAIN2, DRAIN, "real:" + DRAIN2),
@@ -154,7 +154,7 @@ MUTANTS = [
     # The roster.
     mutant("roster-stored", "table/roster.rs", "replace", "self.0.compare_exchange(seen, new, AcqRel, Relaxed)", "Ok::<_, *mut Roster<K>>({ let _ = seen; self.0.swap(new, AcqRel) })", GROW2, UNLINK),
     mutant("list-freed-at-once", "table/roster.rs", "replace", "unsafe { guard.retire(old, drop) };", "drop(unsafe { Box::from_raw(old.as_ptr()) }); let _ = guard;", GROWTH, GROW2),
-    mutant("level-freed-at-once", "table/roster.rs", "unlink_gone", "unsafe { guard.retire(level, move |level| budget.give_back(level.own_bytes())) };", "unsafe { budget.give_back(Box::from_raw(level.as_ptr()).own_bytes()) };", DRAIN, DRAIN2),
+    mutant("level-freed-at-once", "table/roster.rs", "unlink_gone", "guard.retire(level, move |level| {", "unsafe { budget.give_back(Box::from_raw(level.as_ptr()).own_bytes()) };", DRAIN, DRAIN2),
     mutant("retired-level-on-the-list", "table/roster.rs", "unlink_gone", "if level.is_gone() { gone.push(pointer) } else { older.push(pointer) }", "if level.is_gone() { gone.push(pointer) } older.push(pointer)", DRAIN2, DRAIN),
     mutant("live-level-off-the-list", "table/roster.rs", "unlink_gone", "if level.is_gone() { gone.push(pointer) } else { older.push(pointer) }", "if level.is_gone() { gone.push(pointer) } else if older.len() > 9 { older.push(pointer) }", UPON),
     mutant("growth-forgets-older-levels", "table/roster.rs", "push", "seen.older.iter().copied()", "seen.older.iter().copied().take(0)", GROW2),

@@ -95,7 +95,9 @@ mod imp {
 
         /// Unpins and pins again: everything obtained through the guard is let go.
         pub(crate) fn repin(&mut self) {
-            self.0.repin();
+            // Not crossbeam's `repin`: that stores the new epoch without the fence that makes later looks see what came
+            // before it.
+            self.0.repin_after(|| ());
         }
     }
 }
@@ -120,7 +122,9 @@ mod imp {
         }
 
         pub(crate) fn repin(&mut self) {
-            self.0.repin();
+            // Not crossbeam's `repin`: that stores the new epoch without the fence that makes later looks see what came
+            // before it.
+            self.0.repin_after(|| ());
         }
     }
 }

@@ -85,6 +85,8 @@ impl Limiter {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let config = config.resolved();
+        // The epoch's first use sets it up under a lock: here, where nobody is being admitted yet.
+        drop(pin());
         let hot = Hot { limit: AtomicU32::new(mirrored_limit(&config)), counts: Counts::new(&config) };
         Self {
             inner: Arc::new(Inner {

@@ -56,9 +56,10 @@ pub(crate) struct Held {
     home: NonNull<Home>,
 }
 
-// SAFETY: both pointers lead to atomics, which any thread may use; they stay valid until the count is given back.
+// SAFETY: both pointers lead to atomics, and to a function pointer written before anybody else knew of it; any thread may
+// use those, and they stay valid until the count is given back.
 unsafe impl Send for Held {}
-// SAFETY: nothing can be done through a shared reference.
+// SAFETY: an atomic load is all that can be done through a shared reference.
 unsafe impl Sync for Held {}
 
 /// Why a table gave no count.
@@ -154,13 +155,22 @@ impl<K: Key> Table<K> {
     /// Admits a client that has no live word in the newest level.
     ///
     /// Ends: it starts over only when a word died, a client was published, or the roster changed meanwhile, each by
-    /// another thread's progress, or when this thread has itself put a larger level in front.
+    /// another thread's progress; or when this thread has itself put a larger level in front, or found that none is due.
     #[cold]
     #[inline(never)]
     fn acquire_slow(&self, key: K, hash: u64, limit: u32, guard: &Guard) -> Result<(Held, u32), Refusal> {
         let mut may_grow = !self.fixed;
         'restart: loop {
             let roster = self.roster.load(guard);
+            // First a look everywhere: a client that is at its limit in an older level is refused without a trace.
+            for level in roster.older() {
+                match Self::admit_where_alive(level, key, hash, limit, guard) {
+                    Settled::Held(held, open) => return Ok((held, open)),
+                    Settled::AtLimit => return Err(Refusal::AtLimit),
+                    Settled::Absent => {}
+                    Settled::Changed => continue 'restart,
+                }
+            }
             for level in roster.older() {
                 match self.settle(level, key, hash, limit, guard) {
                     Settled::Held(held, open) => return Ok((held, open)),
@@ -200,32 +210,38 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Admits `key` in an older level if it has connections there. If not, makes sure that it never will again.
-    fn settle(&self, level: &Level<K>, key: K, hash: u64, limit: u32, guard: &Guard) -> Settled {
-        // A look first: an attempt that is refused writes nothing.
+    /// Admits `key` in an older level if it has connections there.
+    fn admit_where_alive(level: &Level<K>, key: K, hash: u64, limit: u32, guard: &Guard) -> Settled {
         let Some(segment) = level.segment(hash, guard) else {
-            return match level.close(hash, &self.budget, guard) {
-                None => Settled::Absent,
-                Some(_) => Settled::Changed,
-            };
+            return Settled::Absent;
         };
-        let bin = level.bin(&segment, hash);
-        let mut closed = false;
+        match level.bin(&segment, hash).find(key) {
+            Find::Found(counter, seen) if seen != Count::ZERO => match counter.admit(seen, limit) {
+                Admission::Admitted(open) => Settled::Held(Held::new(counter, &segment), open),
+                Admission::AtLimit => Settled::AtLimit,
+                Admission::Dead => Settled::Changed,
+            },
+            // A lingering word is not revived: the client moves to the newest level as it passes through zero.
+            Find::Found(..) | Find::Absent(_) => Settled::Absent,
+        }
+    }
+
+    /// Makes sure that `key` is not alive in an older level, now and for ever; or admits it there if it is after all.
+    ///
+    /// Ends: the first turn closes the bin; after that each turn kills the word, or follows another thread's admission.
+    fn settle(&self, level: &Level<K>, key: K, hash: u64, limit: u32, guard: &Guard) -> Settled {
+        let Some(segment) = level.close(hash, &self.budget, guard) else {
+            return Settled::Absent;
+        };
         loop {
-            match bin.find(key) {
-                Find::Found(counter, seen) if seen != Count::ZERO => match counter.admit(seen, limit) {
-                    Admission::Admitted(open) => return Settled::Held(Held::new(counter, &segment), open),
-                    Admission::AtLimit => return Settled::AtLimit,
-                    Admission::Dead => {}
-                },
-                // Not revived: the client moves to the newest level as it passes through zero.
-                Find::Found(counter, _) if closed => {
+            match Self::admit_where_alive(level, key, hash, limit, guard) {
+                Settled::Absent => {}
+                settled => return settled,
+            }
+            match level.bin(&segment, hash).find(key) {
+                Find::Absent(_) => return Settled::Absent,
+                Find::Found(counter, _) => {
                     counter.stamp(self.clock.now());
-                }
-                Find::Absent(_) if closed => return Settled::Absent,
-                Find::Found(..) | Find::Absent(_) => {
-                    bin.close();
-                    closed = true;
                 }
             }
         }
@@ -342,7 +358,7 @@ impl Drop for Held {
         // SAFETY: as for the counter below.
         unsafe { self.home.as_ref() }.life.used();
         // SAFETY: the count that this value stands for keeps the word's segment from being freed: a segment goes
-        // only when no word in it is alive, or through `orphan_released`.
+        // only when no word in it is alive; `Segment::abandon`, when the limiter goes, counts this word in.
         let counter = unsafe { self.counter.as_ref() };
         if counter.release() == Released::LastOrphan {
             // SAFETY: `home` is that of the counter's segment, and the answer was `LastOrphan`; nothing follows.

@@ -45,7 +45,7 @@ pub(super) enum Insert<'a> {
     Exists,
     /// The bin is closed: the roster has a newer level.
     Closed,
-    /// Every slot is taken.
+    /// Every slot is taken; another thread's claim, which it may yet give back, takes one too.
     Full,
     /// The inline slots are taken and the caller asked to hear of it. A bin that overflows already says so less often:
     /// looking around costs more than the insert.
@@ -273,7 +273,8 @@ impl<K: Key> Bin<K> {
             };
             let count = counter.observe();
             match count.stamp() {
-                Some(stamp) if Clock::has_expired(stamp, now) => expired |= 1 << slot,
+                // The clock is read after the stamp that it judges: a clock that is behind makes a fresh stamp look old.
+                Some(stamp) if Clock::has_expired(stamp, clock.now()) => expired |= 1 << slot,
                 Some(_) => waiting = true,
                 None if count == Count::ZERO => waiting |= counter.stamp(now),
                 None => {}

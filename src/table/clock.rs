@@ -45,6 +45,10 @@ impl Clock {
 
     /// Whether nobody can admit any more on a word that was stamped with `stamp`.
     ///
+    /// `now` must have been read *after* the stamp was: then it is not behind it, since the stamping thread had read the
+    /// clock before (its Release, the reader's Acquire on the word, and coherence of the clock). A clock one tick behind
+    /// would make the freshest stamp look 2^30 - 1 ticks old.
+    ///
     /// A stamp left alone for all 2^30 values looks fresh again for three ticks; that only delays its reuse.
     pub(super) const fn has_expired(stamp: u32, now: u32) -> bool {
         now.wrapping_sub(stamp) & MAX_COUNT >= GRACE

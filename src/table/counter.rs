@@ -74,7 +74,7 @@ impl Counter {
     /// A look that decides nothing by itself: the bin validates it, or a compare-and-swap does.
     #[inline]
     pub(super) fn peek(&self) -> Count {
-        // ORDERING: Relaxed; `Bin::find` puts an acquire fence between this and the look that validates it.
+        // ORDERING: Relaxed; `Bin::confirm` puts an acquire fence between this and the look that validates it.
         Count(self.0.load(Relaxed))
     }
 
@@ -134,7 +134,7 @@ impl Counter {
 
     /// The first connection of a new client, in a slot that the caller has claimed.
     pub(super) fn start(&self) {
-        // ORDERING: Release, with the fence of `Bin::find`: a reader that meets this value in a slot it took for
+        // ORDERING: Release, with the fences of `Bin::confirm` and `Bin::look`: a reader that meets this value in a slot it took for
         // another client's sees the claim that preceded it, and turns back.
         self.0.store(1, Release);
     }

@@ -219,7 +219,15 @@ impl<K: Key> Level<K> {
             // SAFETY: 1. from `Segment::new`, and the exchange succeeds once. 2. The directory was its only way in;
             // permits have none into it, for no word of a drained segment is alive. 3. `SegmentRef` is bound to
             // the guard.
-            unsafe { guard.retire(pointer, move |segment| budget.give_back(segment.bytes())) };
+            unsafe {
+                guard.retire(pointer, move |segment| {
+                    let bytes = segment.bytes();
+                    drop(segment);
+                    budget.give_back(bytes);
+                });
+            }
+            // Not to lie in this thread's bag until that is full: the budget waits for it.
+            guard.flush();
             self.count_gone();
         }
     }

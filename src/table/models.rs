@@ -212,13 +212,19 @@ fn three_inserts_of_one_key_and_its_neighbour() {
         let world = World::fixed();
         let threads = [0, 2].map(|key| {
             let world = Arc::clone(&world);
-            thread::spawn(move || world.acquire(key, 1).ok())
+            thread::spawn(move || world.acquire(key, 1))
         });
-        let mine = world.acquire(0, 1).ok();
+        let mine = world.acquire(0, 1);
         let [same, neighbour] = threads.map(|thread| thread.join().unwrap());
-        assert!(mine.is_some() != same.is_some(), "one place, one permit");
-        assert!(neighbour.is_some(), "a claim that is given back is no reason to refuse");
-        world.check(&[(0, 1), (2, 1)]);
+        assert!(mine.is_ok() != same.is_ok(), "one place, one permit");
+        // While claims are out in both slots there is no room, though one of them is given back.
+        match neighbour {
+            Ok(_) => world.check(&[(0, 1), (2, 1)]),
+            Err(refusal) => {
+                assert_eq!(refusal, Refusal::Full);
+                world.check(&[(0, 1)]);
+            }
+        }
     });
 }
 
@@ -830,11 +836,42 @@ fn slot_changes_hands(key: u32) {
     world.expire();
     let threads = [(); 2].map(|()| {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.acquire(key, 3).expect("one slot is enough"))
+        thread::spawn(move || world.acquire(key, 3))
     });
-    let _mine = world.acquire(key, 3).expect("one slot is enough");
-    let _theirs = threads.map(|thread| thread.join().unwrap());
-    world.check(&[(key, 3)]);
+    let mine = world.acquire(key, 3);
+    let [first, second] = threads.map(|thread| thread.join().unwrap());
+    // While the other two have claims in both slots, a third one finds no room, in a table that cannot grow.
+    let answers = [&mine, &first, &second];
+    let admitted = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert!(admitted >= 2 && answers.iter().all(|answer| answer.as_ref().err().is_none_or(|why| *why == Refusal::Full)));
+    world.check(&[(key, u32::try_from(admitted).unwrap())]);
+}
+
+/// A collector reads the clock, the clock moves, and another thread stamps a word with the new time: to the first one that
+/// stamp is from the future, not from long ago.
+#[test]
+#[cfg(connlimit_ideal)]
+fn a_clock_that_is_behind_meets_a_fresh_stamp() {
+    model("a_clock_that_is_behind_meets_a_fresh_stamp", 3, 1, || {
+        let world = World::fixed();
+        let _neighbour = world.acquire(2, 1).unwrap();
+        drop(world.acquire(0, 1).unwrap()); // both slots are taken, and no insert has stamped this one
+        let early = pin();
+        Clock::request_tick(&world.table.clock, &early);
+        let newcomer = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || drop(world.acquire(4, 1)))
+        };
+        let returning = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || world.acquire(0, 1))
+        };
+        drop(early);
+        let _third = world.acquire(6, 1); // stamps client 0 with the new time, and finds no room
+        newcomer.join().unwrap();
+        let _returning = returning.join().unwrap();
+        assert_eq!(world.open(4), 0, "a permit landed on another client's word");
+    });
 }
 
 /// A client comes back to a slot that is on its way to another one: the old header does not vouch for the new count.

@@ -88,8 +88,15 @@ impl<K: Key> RosterCell<K> {
             let budget = Arc::clone(budget);
             // SAFETY: 1. leaked in `push` or `new`; each list is replaced once, and by whom retires what it drops.
             // 2. The new list does not name it. 3. References to levels are bound to the guard, through the list.
-            unsafe { guard.retire(level, move |level| budget.give_back(level.own_bytes())) };
+            unsafe {
+                guard.retire(level, move |level| {
+                    let bytes = level.own_bytes();
+                    drop(level);
+                    budget.give_back(bytes);
+                });
+            }
         }
+        guard.flush();
     }
 
     fn replace(&self, seen: &Roster<K>, new: Box<Roster<K>>, guard: &Guard) -> bool {

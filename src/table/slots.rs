@@ -54,7 +54,7 @@ impl KeyCell<u32> for AtomicU32 {
     }
 
     fn write(&self, key: u32) {
-        // ORDERING: Release, with the fence of `Bin::find`: who meets the new key sees that the slot was claimed.
+        // ORDERING: Release, with the fences of `Bin::confirm` and `Bin::look`: who meets the new key sees that the slot was claimed.
         self.store(key, Release);
     }
 
