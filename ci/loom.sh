@@ -4,7 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 mkdir -p target
-export LOOM_MAX_SECONDS=${LOOM_MAX_SECONDS:-8}
+export LOOM_MAX_SECONDS=${LOOM_MAX_SECONDS:-4}
 
 # Without crossbeam's own cfg the models would look green while they see nothing of the epochs: that must not compile.
 echo "== the cfgs belong together"

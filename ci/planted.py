@@ -114,13 +114,13 @@ MUTANTS = [
     mutant("request-never-answered", "table/clock.rs", "tick", "self.pending.store(false, Release);", "", EXPIRES),
 
     # Older levels.
-    mutant("no-look-after-closing", "table.rs", "settle", "Settled::Absent => {}\n                settled => return settled,", "settled => return settled,", GROWTH, GROWTH3),
+    mutant("no-look-after-closing", "table.rs", "settle", "Settled::Absent => {}\n                settled => return settled,", "settled => return settled,", "revive_meets_growth", GROWTH),
     mutant("older-segment-not-forgone", "table/level.rs", "close", "self.forgo(index, budget);", "let _ = (index, budget);", GROWTH, GROWTH3),
     mutant("older-bin-not-closed", "table.rs", "settle", "let Some(segment) = level.close(hash, &self.budget, guard) else {", "let Some(segment) = level.segment(hash, guard) else {", GROWTH, GROWTH3),
     mutant("older-zero-left-alive", "table.rs", "settle", "counter.stamp(self.clock.now());", "let _ = counter; return Settled::Absent;", "revive_meets_growth"),
     mutant("older-zero-revived", "table.rs", "admit_where_alive", "if seen != Count::ZERO", "if seen != Count::ZERO || seen == Count::ZERO", DRAIN, DRAIN2),
     mutant("older-levels-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.settle(", "for level in roster.older().take(0) {\n                match self.settle(", GROWTH, GROWTH3),
-    mutant("oldest-level-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.settle(", "for level in roster.older().take(1) {\n                match self.settle(", UPON),
+    mutant("oldest-level-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.settle(", "for level in roster.older().take(1) {\n                match self.settle(", "insert_meets_growth_twice", UPON),
     mutant("insert-in-the-oldest-level", "table.rs", "acquire_slow", "let newest = roster.newest();", "let newest = roster.levels().last().unwrap();", GROWTH, DRAIN),
     mutant("older-levels-not-counted", "table.rs", "impl<K: Key> Table<K>", ".levels().find_map(", ".levels().take(1).find_map(", OPEN),
     mutant("drained-level-not-unlinked", "table.rs", "drain", "if level.is_gone()", "if false", DRAIN2),
@@ -136,7 +136,7 @@ MUTANTS = [
     mutant("last-orphan-off-by-one", "table/segment.rs", "orphan_released", "AcqRel) == 1", "AcqRel) == 0", OUTLIVES, GOES),
 
     # The level.
-    mutant("segment-freed-at-once", "table/level.rs", "retire", "guard.retire(pointer, move |segment| {", "unsafe { budget.give_back(Box::from_raw(pointer.as_ptr()).bytes()) }; let _ = guard;", DRAIN, DRAIN2, UNLINK),
+    mutant("segment-freed-at-once", "table/level.rs", "retire", "guard.retire(pointer, move |segment| {", "(|retired: NonNull<Segment<K>>, last: &dyn Fn(Box<Segment<K>>)| last(Box::from_raw(retired.as_ptr())))(pointer, &|segment: Box<Segment<K>>| {", DRAIN, DRAIN2, UNLINK),
     mutant("segment-retired-twice", "table/level.rs", "retire", "AcqRel, Relaxed).is_ok()", "AcqRel, Relaxed).is_ok() || true", DRAIN2),
     mutant("retired-segment-in-the-directory", "table/level.rs", "retire", "pointer.as_ptr(), gone(), AcqRel", "pointer.as_ptr(), pointer.as_ptr(), AcqRel", DRAIN2, UNLINK),
     mutant("segment-gone-relaxed", "table/level.rs", "retire", "gone(), AcqRel, Relaxed", "gone(), Relaxed, Relaxed", UNLINK, DRAIN2, DRAIN, "real:" + DRAIN2),
@@ -154,7 +154,7 @@ MUTANTS = [
     # The roster.
     mutant("roster-stored", "table/roster.rs", "replace", "self.0.compare_exchange(seen, new, AcqRel, Relaxed)", "Ok::<_, *mut Roster<K>>({ let _ = seen; self.0.swap(new, AcqRel) })", GROW2, UNLINK),
     mutant("list-freed-at-once", "table/roster.rs", "replace", "unsafe { guard.retire(old, drop) };", "drop(unsafe { Box::from_raw(old.as_ptr()) }); let _ = guard;", GROWTH, GROW2),
-    mutant("level-freed-at-once", "table/roster.rs", "unlink_gone", "guard.retire(level, move |level| {", "unsafe { budget.give_back(Box::from_raw(level.as_ptr()).own_bytes()) };", DRAIN, DRAIN2),
+    mutant("level-freed-at-once", "table/roster.rs", "unlink_gone", "guard.retire(level, move |level| {", "(|retired: NonNull<Level<K>>, last: &dyn Fn(Box<Level<K>>)| last(Box::from_raw(retired.as_ptr())))(level, &|level: Box<Level<K>>| {", DRAIN, DRAIN2),
     mutant("retired-level-on-the-list", "table/roster.rs", "unlink_gone", "if level.is_gone() { gone.push(pointer) } else { older.push(pointer) }", "if level.is_gone() { gone.push(pointer) } older.push(pointer)", DRAIN2, DRAIN),
     mutant("live-level-off-the-list", "table/roster.rs", "unlink_gone", "if level.is_gone() { gone.push(pointer) } else { older.push(pointer) }", "if level.is_gone() { gone.push(pointer) } else if older.len() > 9 { older.push(pointer) }", UPON),
     mutant("growth-forgets-older-levels", "table/roster.rs", "push", "seen.older.iter().copied()", "seen.older.iter().copied().take(0)", GROW2),

@@ -843,7 +843,9 @@ fn slot_changes_hands(key: u32) {
     // While the other two have claims in both slots, a third one finds no room, in a table that cannot grow.
     let answers = [&mine, &first, &second];
     let admitted = answers.iter().filter(|answer| answer.is_ok()).count();
-    assert!(admitted >= 2 && answers.iter().all(|answer| answer.as_ref().err().is_none_or(|why| *why == Refusal::Full)));
+    assert!(
+        admitted >= 2 && answers.iter().all(|answer| answer.as_ref().err().is_none_or(|why| *why == Refusal::Full))
+    );
     world.check(&[(key, u32::try_from(admitted).unwrap())]);
 }
 
@@ -1037,5 +1039,21 @@ fn a_walk_meets_a_slot_that_changes_hands() {
         assert!(times(&seen, 4, 1) == seen.len(), "not what client 4 has: {seen:?}");
         let _after = thread.join().unwrap();
         assert_eq!(world.walk(), [(4, 1)]);
+    });
+}
+
+/// An insert that knows one level meets one that knows three: the oldest level too is closed before the newest is written.
+#[test]
+fn insert_meets_growth_twice() {
+    model("insert_meets_growth_twice", 3, 1, || {
+        let world = World::new();
+        let other = Arc::clone(&world);
+        let thread = thread::spawn(move || other.acquire(0, 1).ok());
+        world.grow();
+        world.grow();
+        let mine = world.acquire(0, 1).ok();
+        let theirs = thread.join().unwrap();
+        assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
+        world.check(&[(0, 1)]);
     });
 }
