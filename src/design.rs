@@ -86,7 +86,8 @@
 //! unpinned. The time is told by a counter that moves in functions deferred through the epoch, one at a time: a
 //! deferred function per grace period, not per client. A stamp has expired when the counter has moved by **three**; with
 //! two there is an interleaving in which a thread that pinned *between* two ticks still holds the old word.
-//! `src/table/clock.rs` has the argument, the model `stamp_meets_two_ticks` the interleaving.
+//! `src/table/clock.rs` has the argument, the model `stamp_meets_two_ticks` the interleaving. A stamp is judged by a clock
+//! that was read after it (`a_clock_that_is_behind_meets_a_fresh_stamp`).
 //!
 //! A thread that stays pinned stops the clock. Places are not used again then, so new clients fill the table faster, up
 //! to its bound; clients that are tracked notice nothing. No pin of this crate spans user code except a
@@ -99,7 +100,7 @@
 //! | carries | from | to |
 //! |---|---|---|
 //! | key and first count of a new client | publishing CAS, Release | header load, Acquire |
-//! | "this place has been claimed" | key and count stores, Release | fence in `Bin::confirm`, Acquire |
+//! | "this place has been claimed" | key and count stores, Release | fences in `Bin::confirm` and `Bin::look`, Acquire |
 //! | all of a bin's publications | publishing CAS, Release | `close`, Acquire |
 //! | "there is a newer level" | `close` and gone segments, Release | header and directory loads, Acquire |
 //! | what an ended connection did | `release`, Release | `admit`, Acquire (for users); `observe` and `stamp`, Acquire (for who frees) |
@@ -112,9 +113,10 @@
 //! - Memory of a table never exceeds its share of [`Config::table_memory`](crate::Config::table_memory): a level is
 //!   reserved whole before it is put in front, and given back segment by segment once freed. A thread that loses the
 //!   race to install a segment holds one more for an instant.
-//! - A look-up reads at most one bin per level: 22 places (17 for IPv6). Levels at least double, so there are no more
-//!   than about twenty under any bound, and one or two unless long-lived clients sit in older ones.
-//! - A long-lived client holds its segment (32 KiB for IPv4, 64 KiB for IPv6), not its level.
+//! - A look-up reads at most one bin per level: 22 places (17 for IPv6). There are at most 32 levels, and one or two unless
+//!   long-lived clients sit in older ones.
+//! - A long-lived client holds its segment (32 KiB for IPv4, 64 KiB for IPv6, and the overflow blocks that hang on it: at
+//!   worst 96 and 192 KiB), not its level.
 //! - Draining is done in passing by inserts, 64 bins by one insert in sixteen.
 //!
 //! # What is checked, and how

@@ -101,7 +101,8 @@ impl Limiter {
 
     /// Counts one more connection of `client`, if it may have one more.
     ///
-    /// A refusal reads shared memory but writes none, so that a flood of them does not slow the rest down.
+    /// A client at its limit is refused without a write to the table, so that a flood does not slow the rest down. (With
+    /// [counting](Config::with_counting), a shadow or a dry run, there are striped counters that note it.)
     ///
     /// # Errors
     ///

@@ -10,7 +10,8 @@ use crate::rejected::Rejected;
 ///
 /// Meant for an accept loop that takes several connections in a row. While a session exists, memory that the table
 /// gives up is held back, so drop it before waiting for the next readiness event; it cannot leave its thread, and
-/// so cannot be held across an `.await` of a task that moves. It lets go by itself every 64 calls.
+/// so cannot be held across an `.await` of a task that moves. It lets go by itself every 64 calls, unless its thread has
+/// another session open as well.
 ///
 /// # Examples
 ///

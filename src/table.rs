@@ -69,8 +69,9 @@ pub(crate) enum Refusal {
     Full,
 }
 
-/// Levels on a roster at most. A table shrinks only while it has half as many, and sizes are geometric, so this is never
-/// what stops it from growing; not even if somebody makes it grow and shrink, and leaves a connection in each level.
+/// Levels on a roster at most. A table shrinks only while it has half as many, and sizes are geometric, so this is not what
+/// stops it from growing below some 2^26 bins (4 GiB); not even if somebody makes it grow and shrink, and leaves a
+/// connection in each level.
 const MAX_LEVELS: usize = 32;
 /// Inserts of one client in so many drain an older level in passing, so many bins each time. In a row, because
 /// neighbours are cheap to look at; more than one bin per insert, so that a level is drained before the next one

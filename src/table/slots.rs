@@ -5,7 +5,8 @@ use crate::hash::Input;
 use crate::sync::{AtomicU32, AtomicU64, Relaxed, Release};
 use crossbeam_utils::CachePadded;
 
-/// A client's key: an exact value, never a digest of one, so that no two clients can be taken for each other.
+/// A client's key. For addresses the exact value, never a digest of it, so that no two can be taken for each other; for
+/// names a keyed digest of 128 bits.
 pub(crate) trait Key: Copy + Eq + Input + Send + Sync + 'static {
     type Cell: KeyCell<Self>;
     type Inline: Slots<Self>;
