@@ -33,7 +33,8 @@ fn policies() -> Vec<(&'static str, Config)> {
             tier.expect("narrow before wide")
         })
     };
-    vec![
+    #[cfg_attr(not(feature = "rules"), expect(unused_mut, reason = "rules are one more"))]
+    let mut policies = vec![
         ("plain", plain()),
         ("counting", plain().with_counting(true)),
         ("tier /24", tiers(plain(), &[24])),
@@ -43,7 +44,23 @@ fn policies() -> Vec<(&'static str, Config)> {
         ("tier /24, total", tiers(plain(), &[24]).with_max_total(MOST)),
         ("shadow", plain().with_shadow(Config::new(MOST / 2))),
         ("dry run", plain().with_dry_run(true)),
-    ]
+    ];
+    #[cfg(feature = "rules")]
+    policies.push(("10,000 rules", with_rules(plain())));
+    policies
+}
+
+/// Networks of all sizes, ten thousand of them; the clients' own is one.
+#[cfg(feature = "rules")]
+fn with_rules(config: Config) -> Config {
+    use connlimit::Allowance;
+    use ipnet::{IpNet, Ipv4Net};
+    let network = |n: u32| {
+        let addr = Ipv4Addr::from_bits(n.wrapping_mul(0x9E37_79B1));
+        let prefix = 8 + u8::try_from(n % 25).expect("small");
+        (IpNet::from(Ipv4Net::new_assert(addr, prefix).trunc()), Allowance::Limit(MOST))
+    };
+    config.with_rules((0..10_000).map(network)).expect("the same network has the same rule")
 }
 
 /// The client of a thread; all are in one /8, and no two in one /16.
