@@ -70,7 +70,7 @@ impl Counts {
         let (bytes, all) = (config.table_memory(), config.preallocation());
         // The total is one counter, in a smallest table. Tiers take half of the rest. Of what is left: an IPv6 client
         // takes twice the room of an IPv4 one, names are few. The least bound there may be gives each its smallest table.
-        let total = config.max_total().map(|_| bytes / 16);
+        let total = config.max_total().map(|_| Table::<u32>::SMALLEST);
         let bytes = bytes - total.unwrap_or(0);
         let tier = (bytes / 2).checked_div(config.tiers().len()).unwrap_or(0);
         let bytes = bytes - tier * config.tiers().len();

@@ -84,10 +84,13 @@ const SHRINK_ONE_IN: usize = 64;
 const LARGE: usize = 1 << 13;
 
 impl<K: Key> Table<K> {
+    /// Bytes of the smallest table.
+    pub(crate) const SMALLEST: usize = Level::<K>::bytes(BINS);
+
     /// A table that takes at most `bytes` of memory, all of it at once if `preallocate`.
     pub(crate) fn new(bytes: usize, preallocate: bool) -> Self {
         // The smallest level is always allowed, whatever the bound.
-        let budget = Budget::new(bytes.max(Level::<K>::bytes(BINS)));
+        let budget = Budget::new(bytes.max(Self::SMALLEST));
         let bins = if preallocate { Self::most_bins(budget.left()) } else { BINS };
         let level = Level::new(0, bins, &budget).expect("the budget allows the smallest level");
         let table = Self {
