@@ -70,7 +70,7 @@ MUTANTS = [
     mutant("overflow-put-twice", "table/bin.rs", "ensure_overflow", "self.overflow.compare_exchange(ptr::null_mut(), block, Release, Relaxed).is_err()", "{ self.overflow.store(block, Release); false }", BLOCK, SHARE),
     mutant("overflow-not-searched-first", "table/bin.rs", "find", "} else if header.valid() & !Self::INLINE_MASK == 0 {", "} else if slots == 0 {", EXPIRES, BLOCK, SHARE),
     mutant("overflow-not-searched", "table/bin.rs", "find_anywhere", "header.valid() & !Self::INLINE_MASK != 0", "header.valid() & !Self::INLINE_MASK == 1 << 31", EXPIRES, BLOCK, SHARE),
-    mutant("unexpired-slot-reused", "table/bin.rs", "collect", "if Clock::has_expired(stamp, now)", "if stamp <= now", REUSE, STAMP, TICKS),
+    mutant("unexpired-slot-reused", "table/bin.rs", "collect", "if Clock::has_expired(stamp, clock.now())", "if stamp <= now", REUSE, STAMP, TICKS),
     mutant("stamped-slot-reused-at-once", "table/bin.rs", "collect", "waiting |= counter.stamp(now)", "if counter.stamp(now) { expired |= 1 << slot }", REUSE, STAMP, TICKS),
     mutant("live-slot-reused", "table/bin.rs", "collect", "None => {}", "None => expired |= 1 << slot", REUSE, SHARE),
     mutant("nobody-asks-for-a-tick", "table/bin.rs", "collect", "if waiting {", "if false && waiting {", EXPIRES),
