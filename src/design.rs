@@ -106,7 +106,7 @@
 //! | what an ended connection did | `release`, Release | `admit`, Acquire (for users); `observe` and `stamp`, Acquire (for who frees) |
 //! | the accesses that a grace period waited for | tick, Release | clock load, Acquire |
 //! | initialised levels, segments, blocks | the CAS that installs them, Release | the load that finds them, Acquire |
-//! | other releases of an orphaned word, of an orphaned segment | `release`, `orphan_released`, Release | the fence and the count of the last one, Acquire |
+//! | other releases of an orphaned word, of an orphaned segment | `release`, `orphan_released`, Release | the load and the count of the last one, Acquire |
 //!
 //! # Bounds
 //!
