@@ -57,29 +57,16 @@ impl Guard {
     }
 }
 
-/// The product: a collector of our own, so that other crates' long pins cannot hold our garbage.
-#[cfg(not(connlimit_loom))]
+/// The real crossbeam-epoch: in the product, and on loom's atomics in the models of the second tier.
+#[cfg(not(connlimit_ideal))]
 mod imp {
-    use crossbeam_epoch::{Collector, LocalHandle};
-    use std::sync::OnceLock;
-
     #[derive(Debug)]
     pub(crate) struct Guard(crossbeam_epoch::Guard);
-
-    thread_local! {
-        static HANDLE: LocalHandle = collector().register();
-    }
-
-    fn collector() -> &'static Collector {
-        static COLLECTOR: OnceLock<Collector> = OnceLock::new();
-        COLLECTOR.get_or_init(Collector::new)
-    }
 
     /// Pins the current thread until the guard is dropped.
     #[inline(always)]
     pub(crate) fn pin() -> Guard {
-        // The thread-local is gone when a destructor of another thread-local asks: register for this one pin.
-        Guard(HANDLE.try_with(LocalHandle::pin).unwrap_or_else(|_| collector().register().pin()))
+        Guard(collector::pin())
     }
 
     impl Guard {
@@ -100,31 +87,30 @@ mod imp {
             self.0.repin_after(|| ());
         }
     }
-}
 
-/// Models with the real crossbeam-epoch, on loom's atomics.
-#[cfg(all(connlimit_loom, not(connlimit_ideal)))]
-mod imp {
-    #[derive(Debug)]
-    pub(crate) struct Guard(crossbeam_epoch::Guard);
+    /// A model has crossbeam's own collector, which loom starts anew with each execution.
+    #[cfg(connlimit_loom)]
+    use crossbeam_epoch as collector;
 
-    pub(crate) fn pin() -> Guard {
-        Guard(crossbeam_epoch::pin())
-    }
+    /// A collector of our own, so that other crates' long pins cannot hold our garbage.
+    #[cfg(not(connlimit_loom))]
+    mod collector {
+        use crossbeam_epoch::{Collector, Guard, LocalHandle};
+        use std::sync::OnceLock;
 
-    impl Guard {
-        pub(crate) fn defer(&self, act: impl FnOnce() + Send + 'static) {
-            self.0.defer(act);
+        thread_local! {
+            static HANDLE: LocalHandle = collector().register();
         }
 
-        pub(crate) fn flush(&self) {
-            self.0.flush();
+        fn collector() -> &'static Collector {
+            static COLLECTOR: OnceLock<Collector> = OnceLock::new();
+            COLLECTOR.get_or_init(Collector::new)
         }
 
-        pub(crate) fn repin(&mut self) {
-            // Not crossbeam's `repin`: that stores the new epoch without the fence that makes later looks see what came
-            // before it.
-            self.0.repin_after(|| ());
+        #[inline(always)]
+        pub(super) fn pin() -> Guard {
+            // The thread-local is gone when a destructor of another thread-local asks: register for this one pin.
+            HANDLE.try_with(LocalHandle::pin).unwrap_or_else(|_| collector().register().pin())
         }
     }
 }
