@@ -1,12 +1,14 @@
 //! Proof of one counted connection.
 
+mod charge;
+
 use crate::audit::Entry;
-use crate::config::MAX_TIERS;
 use crate::table::Held;
+use charge::Charge;
 
 /// One counted connection of one client; dropping it ends the count.
 ///
-/// A permit is two words, holds no reference count that clients share, and finds its way back without a look-up:
+/// A permit is one word, holds no reference count that clients share, and finds its way back without a look-up:
 /// releasing is a single atomic subtraction. It may be sent to any thread, outlives the [`Limiter`](crate::Limiter)
 /// it came from, and releases exactly what it charged, whatever the configuration has become since.
 ///
@@ -39,32 +41,17 @@ pub struct Permit(
     #[cfg_attr(feature = "audit", expect(dead_code, reason = "it is there to be dropped"))] Entry,
 );
 
-/// What a permit gives back. Two words, in each case.
-#[derive(Debug)]
-enum Charge {
-    /// The client's counter: all there is, unless the configuration has tiers or a total.
-    Client(Held),
-    /// Nothing, if admitted untracked; or the counters of the client (if tracked), its networks and the total.
-    Other(Option<Box<Charges>>),
-}
-
-#[derive(Debug, Default)]
-struct Charges {
-    client: Option<Held>,
-    above: [Option<Held>; MAX_TIERS + 1],
-}
-
-#[cfg(all(target_pointer_width = "64", not(feature = "audit")))]
-const _: () = assert!(size_of::<Permit>() == 16);
+#[cfg(not(feature = "audit"))]
+const _: () = assert!(size_of::<Option<Permit>>() == size_of::<usize>());
 
 impl Permit {
     #[inline]
-    pub(crate) const fn counted(held: Held) -> Self {
-        Self(Charge::Client(held), Entry::NONE)
+    pub(crate) fn counted(held: Held) -> Self {
+        Self(Charge::client(held), Entry::NONE)
     }
 
     pub(crate) const fn untracked() -> Self {
-        Self(Charge::Other(None), Entry::NONE)
+        Self(Charge::NOTHING, Entry::NONE)
     }
 
     /// With a place in the registry of permits that are out.
@@ -75,29 +62,14 @@ impl Permit {
 
     /// Takes another counter along.
     pub(crate) fn add(&mut self, held: Held) {
-        let mut charges = match core::mem::replace(&mut self.0, Charge::Other(None)) {
-            Charge::Client(client) => Box::new(Charges { client: Some(client), ..Charges::default() }),
-            Charge::Other(charges) => charges.unwrap_or_default(),
-        };
-        if let Some(free) = charges.above.iter_mut().find(|place| place.is_none()) {
-            *free = Some(held);
-        }
-        self.0 = Charge::Other(Some(charges));
-    }
-
-    const fn client(&self) -> Option<&Held> {
-        match &self.0 {
-            Charge::Client(held) => Some(held),
-            Charge::Other(Some(charges)) => charges.client.as_ref(),
-            Charge::Other(None) => None,
-        }
+        self.0.add(held);
     }
 
     /// Whether the connection counts for its client. It does, unless the table was full or the peer unknown, and the
     /// configuration says to admit untracked [then](crate::WhenFull::AdmitUntracked).
     #[must_use]
-    pub const fn is_tracked(&self) -> bool {
-        self.client().is_some()
+    pub fn is_tracked(&self) -> bool {
+        self.0.see_own(|own| own.is_some())
     }
 
     /// Connections that this permit's client has open now, this one included, without a look-up. 0 when the connection
@@ -119,7 +91,7 @@ impl Permit {
     /// ```
     #[must_use]
     pub fn open(&self) -> u32 {
-        self.client().map_or(0, Held::open)
+        self.0.see_own(|own| own.map_or(0, Held::open))
     }
 }
 

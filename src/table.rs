@@ -12,6 +12,8 @@ mod budget;
 mod clock;
 mod counter;
 mod header;
+mod held;
+mod home;
 mod level;
 #[cfg(all(test, connlimit_loom))]
 mod models;
@@ -21,6 +23,7 @@ mod slots;
 mod walk;
 
 pub(crate) use counter::MAX_COUNT;
+pub(crate) use held::Held;
 #[cfg(all(test, connlimit_loom))]
 pub(crate) use models::model;
 pub(crate) use slots::Key;
@@ -33,11 +36,10 @@ use bin::{Find, Insert};
 use budget::Budget;
 use clock::Clock;
 use core::borrow::Borrow;
-use core::ptr::NonNull;
-use counter::{Admission, Count, Counter, Released};
-use level::{Level, SegmentRef};
+use counter::{Admission, Count};
+use level::Level;
 use roster::{Roster, RosterCell};
-use segment::{BINS, Home};
+use segment::BINS;
 use slots::Slots;
 
 pub(crate) struct Table<K: Key> {
@@ -48,19 +50,6 @@ pub(crate) struct Table<K: Key> {
     /// All memory was allocated at the start: neither grows nor shrinks.
     fixed: bool,
 }
-
-/// One counted connection: the counter it raised, and the segment that the counter lies in.
-#[derive(Debug)]
-pub(crate) struct Held {
-    counter: NonNull<Counter>,
-    home: NonNull<Home>,
-}
-
-// SAFETY: both pointers lead to atomics, and to a function pointer written before anybody else knew of it; any thread may
-// use those, and they stay valid until the count is given back.
-unsafe impl Send for Held {}
-// SAFETY: an atomic load is all that can be done through a shared reference.
-unsafe impl Sync for Held {}
 
 /// Why a table gave no count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +130,7 @@ impl<K: Key> Table<K> {
         if let Some(segment) = level.segment(hash, guard) {
             if let Find::Found(counter, seen) = level.bin(&segment, hash).find(key) {
                 match counter.admit(seen, limit) {
-                    Admission::Admitted(open) => return Ok((Held::new(counter, &segment), open)),
+                    Admission::Admitted(open) => return Ok((Held::new(counter), open)),
                     Admission::AtLimit => return Err(Refusal::AtLimit),
                     Admission::Dead => {}
                 }
@@ -190,14 +179,14 @@ impl<K: Key> Table<K> {
             let bin = newest.bin(&segment, hash);
             match bin.insert(key, &self.clock, &self.budget, may_grow, guard) {
                 Insert::Inserted(counter) => {
-                    let held = Held::new(counter, &segment);
+                    let held = Held::new(counter);
                     self.tidy(roster, hash, guard);
                     return Ok((held, 1));
                 }
                 Insert::Exists => {
                     if let Find::Found(counter, seen) = bin.find(key) {
                         match counter.admit(seen, limit) {
-                            Admission::Admitted(open) => return Ok((Held::new(counter, &segment), open)),
+                            Admission::Admitted(open) => return Ok((Held::new(counter), open)),
                             Admission::AtLimit => return Err(Refusal::AtLimit),
                             Admission::Dead => {}
                         }
@@ -221,7 +210,7 @@ impl<K: Key> Table<K> {
         };
         match level.bin(&segment, hash).find(key) {
             Find::Found(counter, seen) if seen != Count::ZERO => match counter.admit(seen, limit) {
-                Admission::Admitted(open) => Settled::Held(Held::new(counter, &segment), open),
+                Admission::Admitted(open) => Settled::Held(Held::new(counter), open),
                 Admission::AtLimit => Settled::AtLimit,
                 Admission::Dead => Settled::Changed,
             },
@@ -337,38 +326,6 @@ enum Settled {
     Absent,
     /// Look again from the start.
     Changed,
-}
-
-impl Held {
-    #[inline]
-    fn new<K: Key>(counter: &Counter, segment: &SegmentRef<'_, K>) -> Self {
-        Self { counter: NonNull::from(counter), home: segment.home() }
-    }
-}
-
-impl Held {
-    /// Connections that the counter counts now.
-    pub(crate) fn open(&self) -> u32 {
-        // SAFETY: as in `drop`.
-        unsafe { self.counter.as_ref() }.peek().open()
-    }
-}
-
-impl Drop for Held {
-    /// Gives the count back: one access to shared memory, no look-up.
-    #[inline]
-    fn drop(&mut self) {
-        #[cfg(connlimit_loom)]
-        // SAFETY: as for the counter below.
-        unsafe { self.home.as_ref() }.life.used();
-        // SAFETY: the count that this value stands for keeps the word's segment from being freed: a segment goes
-        // only when no word in it is alive; `Segment::abandon`, when the limiter goes, counts this word in.
-        let counter = unsafe { self.counter.as_ref() };
-        if counter.release() == Released::LastOrphan {
-            // SAFETY: `home` is that of the counter's segment, and the answer was `LastOrphan`; nothing follows.
-            unsafe { Home::orphan_released(self.home) };
-        }
-    }
 }
 
 impl<K: Key> Drop for Table<K> {

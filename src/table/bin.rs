@@ -7,12 +7,15 @@
 
 use super::budget::Budget;
 use super::clock::Clock;
+#[cfg(not(connlimit_loom))]
+use super::counter::LINE;
 use super::counter::{Count, Counter};
 use super::header::{Header, MAX_SLOTS};
+use super::home::Home;
 use super::slots::{Key, KeyCell, Slots};
 use crate::epoch::Guard;
 use crate::sync::{AcqRel, Acquire, Arc, AtomicPtr, AtomicU64, Relaxed, Release, fence};
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 /// One cache line for IPv4 keys, two for wide ones.
 #[repr(C, align(64))]
@@ -25,8 +28,10 @@ pub(super) struct Bin<K: Key> {
 
 #[cfg(not(connlimit_loom))]
 const _: () = {
-    assert!(size_of::<Bin<u32>>() == 64);
-    assert!(size_of::<Bin<u128>>() == 128);
+    assert!(size_of::<Bin<u32>>() == LINE);
+    assert!(size_of::<Bin<u128>>() == 2 * LINE);
+    assert!(<u32 as Key>::Inline::is_well_placed(core::mem::offset_of!(Bin<u32>, inline)));
+    assert!(<u128 as Key>::Inline::is_well_placed(core::mem::offset_of!(Bin<u128>, inline)));
 };
 
 /// Where a client is.
@@ -350,6 +355,22 @@ impl<K: Key> Bin<K> {
                 slots &= header.valid();
             }
         }
+    }
+
+    /// Marks the words that have connections, and counts them. The bin is good for nothing but releases afterwards.
+    ///
+    /// # Safety
+    ///
+    /// The limiter is gone, and the caller is the only one to look into the bin. The provenance of its memory and of its
+    /// block are exposed.
+    pub(super) unsafe fn orphan(&self, home: NonNull<Home>) -> usize {
+        let mut marked = 0;
+        // This has read the header before the first mark takes its place, and needs no keys.
+        self.for_each(|_, counter| {
+            // SAFETY: by the caller's duty.
+            marked += usize::from(unsafe { counter.orphan(home) });
+        });
+        marked
     }
 
     /// Slots that have memory.

@@ -13,7 +13,11 @@
 //!  DEAD stamp  (final; the slot is used again once the stamp has expired)
 //! ```
 
-use crate::sync::{AcqRel, Acquire, AtomicU32, Relaxed, Release};
+use super::home::Home;
+#[cfg(connlimit_loom)]
+use crate::sync::Life;
+use crate::sync::{AcqRel, Acquire, AtomicPtr, AtomicU32, Relaxed, Release};
+use core::ptr::NonNull;
 
 const DEAD: u32 = 1 << 31;
 const ORPHAN: u32 = 1 << 30;
@@ -63,19 +67,36 @@ pub(super) enum Released {
 }
 
 #[derive(Debug)]
-pub(crate) struct Counter(AtomicU32);
+pub(crate) struct Counter {
+    word: AtomicU32,
+    /// See [`home_cell`](Self::home_cell).
+    #[cfg(connlimit_loom)]
+    home: AtomicPtr<Home>,
+    #[cfg(connlimit_loom)]
+    pub(super) life: Life,
+}
+
+/// Bytes of a cache line. Each that holds counters begins with eight bytes of something else; see [`Counter::orphan`].
+#[cfg(not(connlimit_loom))]
+pub(super) const LINE: usize = 64;
 
 impl Counter {
-    #[cfg(connlimit_loom)]
-    pub(super) fn new() -> Self {
-        Self(AtomicU32::new(0))
+    #[cfg(any(test, connlimit_loom))]
+    pub(super) fn new(word: u32) -> Self {
+        Self {
+            word: AtomicU32::new(word),
+            #[cfg(connlimit_loom)]
+            home: AtomicPtr::new(core::ptr::null_mut()),
+            #[cfg(connlimit_loom)]
+            life: Life::new(),
+        }
     }
 
     /// A look that decides nothing by itself: the bin validates it, or a compare-and-swap does.
     #[inline]
     pub(super) fn peek(&self) -> Count {
         // ORDERING: Relaxed; `Bin::confirm` puts an acquire fence between this and the look that validates it.
-        Count(self.0.load(Relaxed))
+        Count(self.word.load(Relaxed))
     }
 
     /// A look that also sees what the connections that are gone have done.
@@ -83,7 +104,7 @@ impl Counter {
     pub(super) fn observe(&self) -> Count {
         // ORDERING: Acquire, with the Release of `release` and of `stamp`: who finds no connection here and frees
         // the memory does so after the last touch of those who had one.
-        Count(self.0.load(Acquire))
+        Count(self.word.load(Acquire))
     }
 
     /// One more connection, if that stays within `limit`. Starts from `seen`, a value just observed.
@@ -101,7 +122,7 @@ impl Counter {
             }
             // ORDERING: Acquire, with the Release of `release`: who is admitted in place of a connection that
             // ended sees what that connection's thread did. A failure only yields the next value to try: Relaxed.
-            match self.0.compare_exchange_weak(seen.0, seen.0 + 1, Acquire, Relaxed) {
+            match self.word.compare_exchange_weak(seen.0, seen.0 + 1, Acquire, Relaxed) {
                 Ok(_) => return Admission::Admitted(seen.open() + 1),
                 Err(now) => seen = Count(now),
             }
@@ -113,12 +134,12 @@ impl Counter {
     pub(super) fn release(&self) -> Released {
         // ORDERING: Release, with the Acquire of `admit` (semaphore semantics), and with that of `observe` and
         // `stamp`: the memory is freed or used again after this access.
-        let before = self.0.fetch_sub(1, Release);
+        let before = self.word.fetch_sub(1, Release);
         debug_assert!(Count(before).open() > 0, "released more often than acquired");
         if before == ORPHAN | 1 {
             // ORDERING: Acquire, with the Release of every other release of this word: they end before it is freed. A load
             // where a fence would do, for ThreadSanitizer does not know fences.
-            self.0.load(Acquire);
+            self.word.load(Acquire);
             Released::LastOrphan
         } else {
             Released::Done
@@ -130,30 +151,74 @@ impl Counter {
         // ORDERING: Release, with `observe`: what this thread saw before it killed the word is seen by who frees it.
         // Acquire, with the Release of `release`: likewise for the connections that ended. A failure decides
         // nothing: Relaxed.
-        self.0.compare_exchange(0, DEAD | now & MAX_COUNT, AcqRel, Relaxed).is_ok()
+        self.word.compare_exchange(0, DEAD | now & MAX_COUNT, AcqRel, Relaxed).is_ok()
     }
 
     /// The first connection of a new client, in a slot that the caller has claimed.
     pub(super) fn start(&self) {
         // ORDERING: Release, with the fences of `Bin::confirm` and `Bin::look`: a reader that meets this value in a slot it took for
         // another client's sees the claim that preceded it, and turns back.
-        self.0.store(1, Release);
+        self.word.store(1, Release);
     }
 
-    /// Marks a word that has connections, once the limiter is gone; `false` when it has none.
+    /// Marks a word that has connections, and leaves the address of its `home` with it; `false` when it has none.
+    ///
+    /// The address takes the place of the bin's header, or of a key: of the first eight bytes of the word's cache line.
     ///
     /// Ends: only releases compete, and there are finitely many.
-    pub(super) fn orphan(&self) -> bool {
+    ///
+    /// # Safety
+    ///
+    /// The limiter is gone and the caller is the only one to look at headers and keys. The word's line lies in an
+    /// allocation whose provenance is exposed.
+    pub(super) unsafe fn orphan(&self, home: NonNull<Home>) -> bool {
         let mut seen = self.observe();
+        if seen.open() > 0 {
+            // SAFETY: by the caller's duty.
+            let cell = unsafe { self.home_cell() };
+            // ORDERING: Relaxed; the exchange below releases it to who finds the mark.
+            cell.store(home.as_ptr(), Relaxed);
+        }
         while seen.open() > 0 {
-            // ORDERING: AcqRel. Release, with the load in `release`: the last one sees the walk that marked it.
-            // Acquire on either outcome, with the Release of `release`, as in `observe`.
-            match self.0.compare_exchange(seen.0, seen.0 | ORPHAN, AcqRel, Acquire) {
+            // ORDERING: AcqRel. Release, with the load in `release`: the last one sees the address, and the walk that
+            // marked it. Acquire on either outcome, with the Release of `release`, as in `observe`.
+            match self.word.compare_exchange(seen.0, seen.0 | ORPHAN, AcqRel, Acquire) {
                 Ok(_) => return true,
                 Err(now) => seen = Count(now),
             }
         }
         false
+    }
+
+    /// The address that [`orphan`](Self::orphan) has left.
+    ///
+    /// # Safety
+    ///
+    /// It has left one here, and this thread's [`release`](Self::release) has answered `LastOrphan`.
+    pub(super) unsafe fn home(&self) -> NonNull<Home> {
+        // SAFETY: what was true for `orphan` still is.
+        let cell = unsafe { self.home_cell() };
+        // ORDERING: Relaxed; `release` has acquired the mark.
+        let home = cell.load(Relaxed);
+        // SAFETY: `orphan` stores no null.
+        unsafe { NonNull::new_unchecked(home) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`orphan`](Self::orphan).
+    #[cfg(not(connlimit_loom))]
+    unsafe fn home_cell(&self) -> &AtomicPtr<Home> {
+        let line = core::ptr::from_ref(self).addr() & !(LINE - 1);
+        // SAFETY: the line is within the word's allocation, exposed by the caller's duty; the layout of bins and blocks
+        // (asserted with `Bin` and `SlotArray`) has an atomic integer or nothing there, which nobody uses as such now.
+        unsafe { &*core::ptr::with_exposed_provenance(line) }
+    }
+
+    /// Loom's atomics cannot change their type.
+    #[cfg(connlimit_loom)]
+    unsafe fn home_cell(&self) -> &AtomicPtr<Home> {
+        &self.home
     }
 }
 
@@ -163,7 +228,7 @@ mod tests {
 
     #[test]
     fn more_than_the_word_can_hold_is_refused() {
-        let counter = Counter(AtomicU32::new(MAX_COUNT - 1));
+        let counter = Counter::new(MAX_COUNT - 1);
         assert_eq!(counter.admit(counter.peek(), u32::MAX), Admission::Admitted(MAX_COUNT));
         assert_eq!(counter.peek().open(), MAX_COUNT);
         assert_eq!(counter.admit(counter.peek(), u32::MAX), Admission::AtLimit);
@@ -174,22 +239,36 @@ mod tests {
 
     #[test]
     fn a_dead_word_is_final() {
-        let counter = Counter(AtomicU32::new(0));
+        let counter = Counter::new(0);
         assert!(counter.stamp(u32::MAX));
         assert_eq!(counter.peek().stamp(), Some(MAX_COUNT));
         assert_eq!(counter.admit(counter.peek(), 1), Admission::Dead);
         assert_eq!(counter.admit(Count::ZERO, 1), Admission::Dead, "a late admission learns it by its exchange");
-        assert!(!counter.stamp(0) && !counter.orphan());
+        assert!(!counter.stamp(0));
+    }
+
+    /// A counter as it lies in a bin or a block.
+    #[repr(C, align(64))]
+    struct Line {
+        begins_with: AtomicPtr<Home>,
+        counter: Counter,
     }
 
     #[test]
     fn a_word_with_connections_is_neither_stamped_nor_forgotten() {
-        let counter = Counter(AtomicU32::new(2));
+        let line = Box::new(Line { begins_with: AtomicPtr::default(), counter: Counter::new(2) });
+        core::ptr::from_ref(&*line).expose_provenance();
+        let (counter, home) = (&line.counter, NonNull::dangling());
         assert!(!counter.stamp(0));
-        assert!(counter.orphan());
+        // SAFETY: the line begins with a cell for it, and is exposed.
+        let orphan = || unsafe { counter.orphan(home) };
+        assert!(orphan());
         assert_eq!(counter.peek().open(), 2);
         assert_eq!(counter.release(), Released::Done);
         assert_eq!(counter.release(), Released::LastOrphan);
-        assert!(!counter.orphan());
+        // SAFETY: as the release said.
+        assert_eq!(unsafe { counter.home() }, home);
+        assert_eq!(line.begins_with.load(Relaxed), home.as_ptr());
+        assert!(!orphan());
     }
 }

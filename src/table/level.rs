@@ -2,7 +2,7 @@
 
 use super::bin::{Bin, Find};
 use super::budget::Budget;
-use super::segment::{BINS, Drained, Home, Segment};
+use super::segment::{BINS, Drained, Segment};
 use super::slots::{Key, Slots};
 use crate::epoch::Guard;
 use crate::sync::{AcqRel, Acquire, Arc, AtomicPtr, AtomicUsize, Life, Relaxed, Release};
@@ -32,14 +32,6 @@ fn gone<K: Key>() -> *mut Segment<K> {
 pub(super) struct SegmentRef<'g, K: Key> {
     segment: NonNull<Segment<K>>,
     guard: PhantomData<&'g Guard>,
-}
-
-impl<K: Key> SegmentRef<'_, K> {
-    /// For permits: reaches the whole segment, with the right to free it.
-    #[inline]
-    pub(super) const fn home(&self) -> NonNull<Home> {
-        self.segment.cast()
-    }
 }
 
 impl<K: Key> Deref for SegmentRef<'_, K> {
@@ -143,12 +135,12 @@ impl<K: Key> Level<K> {
             Spot::There(segment) => Some(segment),
             Spot::Gone => None,
             Spot::Untouched => {
-                let fresh = Box::into_raw(Segment::new());
+                let fresh = Segment::new();
                 // ORDERING: AcqRel. Release, with `spot`: the segment is initialised. Acquire on failure: so is the
                 // one that another thread has put there; or, if it is gone, the roster is newer.
-                if self.directory[index].compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire).is_err() {
+                if self.directory[index].compare_exchange(ptr::null_mut(), fresh.as_ptr(), AcqRel, Acquire).is_err() {
                     // SAFETY: made above, and nobody else has seen it.
-                    drop(unsafe { Box::from_raw(fresh) });
+                    unsafe { Segment::free(fresh) };
                 }
                 match self.spot(index, guard) {
                     Spot::There(segment) => Some(segment),

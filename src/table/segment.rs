@@ -4,10 +4,11 @@
 //! memory back piecemeal: one long-lived client holds the segment it sits in, not the level.
 
 use super::bin::Bin;
+use super::home::Home;
 use super::slots::Key;
 #[cfg(connlimit_loom)]
 use super::slots::Slots;
-use crate::sync::{AcqRel, Acquire, AtomicUsize, Life};
+use crate::sync::{AcqRel, Acquire, AtomicUsize};
 use core::ptr::NonNull;
 
 /// Bins per segment.
@@ -19,39 +20,9 @@ pub(super) const BINS: usize = 1;
 #[repr(C)]
 pub(super) struct Segment<K: Key> {
     home: Home,
-    bins: [Bin<K>; BINS],
-}
-
-/// What a permit needs to know of the segment that holds its counter, whatever the key: how to free it when the
-/// limiter is gone.
-#[derive(Debug)]
-pub(crate) struct Home {
-    pub(super) life: Life,
     /// All bins before this one are closed and have no live word, for ever.
     drained: AtomicUsize,
-    /// Orphaned words that still have connections. Releases count down from zero (wrapping) while the limiter's
-    /// drop still walks; then the drop adds what it marked. Whoever brings it to zero frees the segment.
-    orphans: AtomicUsize,
-    free: unsafe fn(NonNull<Home>),
-}
-
-impl Home {
-    /// One orphaned word has seen its last release.
-    ///
-    /// # Safety
-    ///
-    /// `this` points to the home of the segment that the word lies in, and the caller took that word's last
-    /// connection after `Counter::orphan` had marked it. The segment must not be touched afterwards.
-    pub(crate) unsafe fn orphan_released(this: NonNull<Self>) {
-        // SAFETY: the segment waits for this very call, so it is still there.
-        let home = unsafe { this.as_ref() };
-        // ORDERING: AcqRel. Release: all this thread did in the segment comes before the free. Acquire, with the
-        // other counts: and so does all that the others did.
-        if home.orphans.fetch_sub(1, AcqRel) == 1 {
-            // SAFETY: the count has come to zero with all of it added, which happens once; nobody else is left.
-            unsafe { (home.free)(this) };
-        }
-    }
+    bins: [Bin<K>; BINS],
 }
 
 /// How far a segment has been drained.
@@ -65,24 +36,35 @@ pub(super) enum Drained {
 }
 
 impl<K: Key> Segment<K> {
+    /// A segment, to be freed with [`free`](Self::free) or through a box. Its provenance is exposed, for
+    /// `Counter::orphan`.
     #[cfg(not(connlimit_loom))]
-    pub(super) fn new() -> Box<Self> {
-        let layout = core::alloc::Layout::new::<Self>();
-        // SAFETY: the layout is not of size zero.
-        let memory = unsafe { std::alloc::alloc_zeroed(layout) }.cast::<Self>();
-        if memory.is_null() {
-            std::alloc::handle_alloc_error(layout);
-        }
-        // SAFETY: fresh memory of the right layout, in which `home` comes first; zeroes are no value for that part.
-        unsafe { memory.cast::<Home>().write(Home::new::<K>()) };
-        // SAFETY: allocated by the global allocator with this type's layout and initialised: bins consist of
-        // atomic integers and null pointers, for which zeroes are a value.
-        unsafe { Box::from_raw(memory) }
+    pub(super) fn new() -> NonNull<Self> {
+        let segment = zeroed::<Self>();
+        // SAFETY: fresh memory of the right layout, in which `home` comes first; zeroes are no value for that part, but
+        // for all the rest: atomic integers and null pointers.
+        unsafe { segment.cast::<Home>().write(Self::home()) };
+        segment
     }
 
     #[cfg(connlimit_loom)]
-    pub(super) fn new() -> Box<Self> {
-        Box::new(Self { home: Home::new::<K>(), bins: core::array::from_fn(|_| Bin::new()) })
+    pub(super) fn new() -> NonNull<Self> {
+        let bins = core::array::from_fn(|_| Bin::new());
+        let segment = Box::new(Self { home: Self::home(), drained: AtomicUsize::new(0), bins });
+        NonNull::from(Box::leak(segment))
+    }
+
+    fn home() -> Home {
+        // SAFETY: the home of a segment is its first field (`repr(C)`).
+        unsafe { Home::new(|home| Self::free(home.cast())) }
+    }
+
+    /// # Safety
+    ///
+    /// `this` is from [`new`](Self::new), and nobody else will use it any more.
+    pub(super) unsafe fn free(this: NonNull<Self>) {
+        // SAFETY: allocated as a box would be, and by the caller's duty not used any more.
+        drop(unsafe { Box::from_raw(this.as_ptr()) });
     }
 
     #[inline]
@@ -95,7 +77,7 @@ impl<K: Key> Segment<K> {
     pub(super) fn drain(&self, most: usize, now: u32) -> Drained {
         // ORDERING: Acquire, with the Release below: what earlier callers saw and closed, this one has seen too,
         // so that the connections they found ended have ended before this thread frees anything.
-        let start = self.home.drained.load(Acquire);
+        let start = self.drained.load(Acquire);
         let mut end = start;
         let mut held = false;
         while end < BINS && end - start < most && !held {
@@ -104,7 +86,7 @@ impl<K: Key> Segment<K> {
         }
         if end > start {
             // ORDERING: AcqRel, as above, in a chain.
-            self.home.drained.fetch_max(end, AcqRel);
+            self.drained.fetch_max(end, AcqRel);
         }
         match (end == BINS, held) {
             (true, _) => Drained::Empty,
@@ -127,45 +109,29 @@ impl<K: Key> Segment<K> {
     pub(super) unsafe fn abandon(this: NonNull<Self>) {
         // SAFETY: still there, because nothing frees it before the count below is complete.
         let segment = unsafe { this.as_ref() };
-        let mut marked = 0;
-        for bin in &segment.bins {
-            bin.for_each(|_, counter| marked += usize::from(counter.orphan()));
-        }
-        // ORDERING: AcqRel, as in `orphan_released`.
-        let before = segment.home.orphans.fetch_add(marked, AcqRel);
-        if before.wrapping_add(marked) == 0 {
-            // SAFETY: the count is complete and zero: no permit is left, and nobody else will free it.
-            unsafe { Home::free::<K>(this.cast()) };
-        }
+        let home = this.cast();
+        // SAFETY: the caller owns the segment but for releases; its provenance and those of its blocks are exposed.
+        let marked = segment.bins.iter().map(|bin| unsafe { bin.orphan(home) }).sum();
+        // SAFETY: so many words were marked; this is the end of the segment for the caller.
+        unsafe { Home::wait_for(home, marked) };
     }
 }
 
-impl Home {
-    fn new<K: Key>() -> Self {
-        Self { life: Life::new(), drained: AtomicUsize::new(0), orphans: AtomicUsize::new(0), free: Self::free::<K> }
-    }
-
-    /// # Safety
-    ///
-    /// `this` is the home of a `Segment<K>` from [`Segment::new`], and the caller is the last to know of it.
-    unsafe fn free<K: Key>(this: NonNull<Self>) {
-        // SAFETY: by the contract above; `home` is the first field of the `repr(C)` segment.
-        drop(unsafe { Box::from_raw(this.cast::<Segment<K>>().as_ptr()) });
-    }
-}
-
-/// An empty overflow block.
+/// An empty overflow block. Its provenance is exposed, for `Counter::orphan`.
 pub(super) fn new_overflow<K: Key>() -> *mut K::Overflow {
     #[cfg(not(connlimit_loom))]
-    {
-        let layout = core::alloc::Layout::new::<K::Overflow>();
-        // SAFETY: the layout is not of size zero.
-        let memory = unsafe { std::alloc::alloc_zeroed(layout) }.cast::<K::Overflow>();
-        if memory.is_null() {
-            std::alloc::handle_alloc_error(layout);
-        }
-        memory
-    }
+    return zeroed().as_ptr();
     #[cfg(connlimit_loom)]
     Box::into_raw(Box::new(Slots::new()))
+}
+
+/// Memory for a `T`, as a box would have it, full of zeroes and with exposed provenance.
+#[cfg(not(connlimit_loom))]
+fn zeroed<T>() -> NonNull<T> {
+    let layout = core::alloc::Layout::new::<T>();
+    assert_ne!(layout.size(), 0);
+    // SAFETY: the layout is not of size zero.
+    let memory = unsafe { std::alloc::alloc_zeroed(layout) };
+    memory.expose_provenance();
+    NonNull::new(memory.cast()).unwrap_or_else(|| std::alloc::handle_alloc_error(layout))
 }

@@ -1,6 +1,8 @@
 //! The memory of keys and counters, and the two key widths.
 
 use super::counter::Counter;
+#[cfg(not(connlimit_loom))]
+use super::counter::LINE;
 use crate::hash::Input;
 use crate::sync::{AtomicU32, AtomicU64, Relaxed, Release};
 use crossbeam_utils::CachePadded;
@@ -17,24 +19,26 @@ pub(crate) trait Key: Copy + Eq + Input + Send + Sync + 'static {
 #[cfg(not(connlimit_loom))]
 mod len {
     pub(super) const INLINE: [usize; 2] = [6, 5];
-    pub(super) const OVERFLOW: [usize; 2] = [16, 12];
+    pub(super) const OVERFLOW: [usize; 2] = [14, 12];
 }
 #[cfg(connlimit_loom)]
 mod len {
     pub(super) const INLINE: [usize; 2] = [1, 1];
     pub(super) const OVERFLOW: [usize; 2] = [1, 1];
 }
+/// Room for keys in an overflow block: more than there are slots, so that no line begins with a counter.
+const ROOM: [usize; 2] = [len::OVERFLOW[0] + 4, len::OVERFLOW[1] + 1];
 
 impl Key for u32 {
     type Cell = AtomicU32;
-    type Inline = SlotArray<AtomicU32, { len::INLINE[0] }>;
-    type Overflow = CachePadded<SlotArray<AtomicU32, { len::OVERFLOW[0] }>>;
+    type Inline = SlotArray<AtomicU32, { len::INLINE[0] }, { len::INLINE[0] }>;
+    type Overflow = CachePadded<SlotArray<AtomicU32, { len::OVERFLOW[0] }, { ROOM[0] }>>;
 }
 
 impl Key for u128 {
     type Cell = [AtomicU64; 2];
-    type Inline = SlotArray<[AtomicU64; 2], { len::INLINE[1] }>;
-    type Overflow = CachePadded<SlotArray<[AtomicU64; 2], { len::OVERFLOW[1] }>>;
+    type Inline = SlotArray<[AtomicU64; 2], { len::INLINE[1] }, { len::INLINE[1] }>;
+    type Overflow = CachePadded<SlotArray<[AtomicU64; 2], { len::OVERFLOW[1] }, { ROOM[1] }>>;
 }
 
 /// Where a key is stored. Reads may meet a key that is being written, and may even be torn: what is read is a guess
@@ -97,14 +101,32 @@ pub(crate) trait Slots<K: Key>: Send + Sync {
     fn new() -> Self;
 }
 
+/// `N` slots. All counters are in one cache line, which begins with something else (see `Counter::orphan`).
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct SlotArray<C, const N: usize> {
-    keys: [C; N],
+pub(crate) struct SlotArray<C, const N: usize, const ROOM: usize> {
+    keys: [C; ROOM],
     counters: [Counter; N],
 }
 
-impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, N> {
+impl<C, const N: usize, const ROOM: usize> SlotArray<C, N, ROOM> {
+    /// Whether that is so for an array at `offset` in a line.
+    #[cfg(not(connlimit_loom))]
+    pub(super) const fn is_well_placed(offset: usize) -> bool {
+        let first = (offset + core::mem::offset_of!(Self, counters)) % LINE;
+        first >= size_of::<u64>() && first + size_of::<[Counter; N]>() <= LINE
+    }
+}
+
+#[cfg(not(connlimit_loom))]
+const _: () = {
+    assert!(SlotArray::<AtomicU32, { len::OVERFLOW[0] }, { ROOM[0] }>::is_well_placed(0));
+    assert!(SlotArray::<[AtomicU64; 2], { len::OVERFLOW[1] }, { ROOM[1] }>::is_well_placed(0));
+    assert!(size_of::<<u32 as Key>::Overflow>() == 2 * LINE);
+    assert!(size_of::<<u128 as Key>::Overflow>() == 4 * LINE);
+};
+
+impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize, const ROOM: usize> Slots<K> for SlotArray<C, N, ROOM> {
     const LEN: usize = N;
 
     fn key(&self, slot: usize) -> &C {
@@ -119,7 +141,7 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, 
     #[inline(always)]
     fn looks_like(&self, key: K) -> u32 {
         let mut mask = 0;
-        for (slot, cell) in self.keys.iter().enumerate() {
+        for (slot, cell) in self.keys[..N].iter().enumerate() {
             mask |= u32::from(cell.guess() == key) << slot;
         }
         mask
@@ -127,7 +149,7 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, 
 
     #[cfg(connlimit_loom)]
     fn new() -> Self {
-        Self { keys: core::array::from_fn(|_| C::new()), counters: core::array::from_fn(|_| Counter::new()) }
+        Self { keys: core::array::from_fn(|_| C::new()), counters: core::array::from_fn(|_| Counter::new(0)) }
     }
 }
 
