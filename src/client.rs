@@ -81,7 +81,8 @@ impl From<Ipv4Addr> for Client {
 }
 
 impl From<Ipv6Addr> for Client {
-    #[inline]
+    /// Out of line: in line, the wide load of an IPv6 address would come before the branch that says it is none.
+    #[inline(never)]
     fn from(addr: Ipv6Addr) -> Self {
         match addr.to_ipv4_mapped() {
             Some(v4) => Self(Identity::V4(v4)),

@@ -110,11 +110,16 @@ impl Counts {
     #[inline(always)]
     pub(crate) fn key(&self, client: Client) -> ClientKey {
         let addr = match client.identity() {
-            Identity::V4(addr) => return ClientKey::V4(addr.to_bits() & self.clients.v4),
+            Identity::V4(addr) => return ClientKey::V4(self.ipv4_key(addr)),
             Identity::V6(addr) => addr,
             Identity::Named(name) => return ClientKey::Named(name),
         };
         self.ipv6_key(addr)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn ipv4_key(&self, addr: Ipv4Addr) -> u32 {
+        addr.to_bits() & self.clients.v4
     }
 
     #[inline(never)]
