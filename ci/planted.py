@@ -37,6 +37,8 @@ UPON, SEGMENT = "growth_upon_growth_meets_admission", "two_clients_of_one_segmen
 GRACE = "a_stamp_outlasts_whoever_saw_the_word_alive"
 WALK, WALK_LOST, WALK_GROWTH, WALK_DRAIN = "a_walk_meets_a_slot_that_changes_hands", "a_walk_loses_its_level", "a_walk_meets_growth", "a_walk_meets_a_drain"
 
+SIFT = "impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, N>"
+
 MUTANTS = [
     # The header.
     mutant("version-stands-still", "table/header.rs", "published", ".wrapping_add(1 << VERSION)", ".wrapping_add(0)", TWO, BLOCK),
@@ -46,7 +48,7 @@ MUTANTS = [
     mutant("claim-leaves-the-slot-valid", "table/header.rs", "claimed", "self.0 & !(expired as u64) | Self::claim(slot)", "self.0 & !(0 & expired as u64) | Self::claim(slot)", OLD, GIVEN),
 
     # The bin.
-    mutant("clock-read-before-the-stamp", "table/bin.rs", "collect", "Clock::has_expired(stamp, clock.now())", "Clock::has_expired(stamp, now)", "a_clock_that_is_behind_meets_a_fresh_stamp"),
+    mutants("clock-read-before-the-stamp", "table/slots.rs", [(SIFT, "let now = clock.now();", ""), (SIFT, "let seen: [Count; N]", "let now = clock.now(); let seen: [Count; N]")], "a_clock_that_is_behind_meets_a_fresh_stamp"),
     mutant("publish-after-another", "table/bin.rs", "claim_and_publish", "now.same_version(mine) && ", "", TWO, BLOCK),
     mutant("publish-in-a-closed-bin", "table/bin.rs", "claim_and_publish", " && !now.is_closed()", "", GROWTH, GROWTH3, UNLINK),
     mutant("claim-in-a-closed-bin", "table/bin.rs", "insert", "if header.is_closed()", "if false && header.is_closed()", GROWTH, UNLINK, GROWTH3),
@@ -70,26 +72,26 @@ MUTANTS = [
     mutant("overflow-put-twice", "table/bin.rs", "ensure_overflow", "self.overflow.compare_exchange(ptr::null_mut(), block, Release, Relaxed).is_err()", "{ self.overflow.store(block, Release); false }", BLOCK, SHARE),
     mutant("overflow-not-searched-first", "table/bin.rs", "find", "} else if header.valid() & !Self::INLINE_MASK == 0 {", "} else if slots == 0 {", EXPIRES, BLOCK, SHARE),
     mutant("overflow-not-searched", "table/bin.rs", "find_anywhere", "header.valid() & !Self::INLINE_MASK != 0", "header.valid() & !Self::INLINE_MASK == 1 << 31", EXPIRES, BLOCK, SHARE),
-    mutant("unexpired-slot-reused", "table/bin.rs", "collect", "if Clock::has_expired(stamp, clock.now())", "if stamp <= now", REUSE, STAMP, TICKS),
-    mutant("stamped-slot-reused-at-once", "table/bin.rs", "collect", "waiting |= counter.stamp(now)", "if counter.stamp(now) { expired |= 1 << slot }", REUSE, STAMP, TICKS),
-    mutant("live-slot-reused", "table/bin.rs", "collect", "None => {}", "None => expired |= 1 << slot", REUSE, SHARE),
-    mutant("nobody-asks-for-a-tick", "table/bin.rs", "collect", "if waiting {", "if false && waiting {", EXPIRES),
+    mutant("unexpired-slot-reused", "table/slots.rs", SIFT, "Clock::has_expired(count.stamp(), now)", "count.stamp() <= now", REUSE, STAMP, TICKS),
+    mutant("stamped-slot-reused-at-once", "table/bin.rs", "add", "self.waiting |= slots.counter(unused.trailing_zeros() as usize).stamp(now);", "if slots.counter(unused.trailing_zeros() as usize).stamp(now) { self.expired |= (unused & unused.wrapping_neg()) << first }", REUSE, STAMP, TICKS),
+    mutant("live-slot-reused", "table/slots.rs", SIFT, "sifted.expired &= sifted.dead;", "", REUSE, SHARE),
+    mutant("nobody-asks-for-a-tick", "table/bin.rs", "collect", "if found.waiting {", "if false && found.waiting {", EXPIRES),
     mutant("drain-does-not-close", "table/bin.rs", "drain", "self.close();", "", UNLINK, DRAIN),
     mutant("drain-leaves-zero-alive", "table/bin.rs", "drain", "counter.observe().is_dead() || counter.stamp(now)", "{ let _ = now; counter.observe().open() == 0 }", "revive_meets_unlink"),
     mutant("key-write-relaxed", "table/slots.rs", "impl KeyCell<u32>", "self.store(key, Release)", "self.store(key, Relaxed)", GIVEN, OLD, BLOCK, REUSE),
 
     # The counter.
-    mutant("admit-loads-and-stores", "table/counter.rs", "admit", "self.0.compare_exchange_weak(seen.0, seen.0 + 1, Acquire, Relaxed)", "{ self.0.store(seen.0 + 1, Release); Ok::<u32, u32>(0) }", TWO, LIMIT, BELOW),
-    mutant("limit-checked-once", "table/counter.rs", "admit", "Err(now) => seen = Count(now),", "Err(_) => { self.0.fetch_add(1, Acquire); seen = Count(0); let _ = seen; return Admission::Admitted(1) }", "two_admissions_for_one_place"),
+    mutant("admit-loads-and-stores", "table/counter.rs", "admit", "self.word.compare_exchange_weak(seen.0, seen.0 + 1, Acquire, Relaxed)", "{ self.word.store(seen.0 + 1, Release); Ok::<u32, u32>(0) }", TWO, LIMIT, BELOW),
+    mutant("limit-checked-once", "table/counter.rs", "admit", "Err(now) => seen = Count(now),", "Err(_) => { self.word.fetch_add(1, Acquire); seen = Count(0); let _ = seen; return Admission::Admitted(1) }", "two_admissions_for_one_place"),
     mutant("admits-on-a-dead-word", "table/counter.rs", "admit", "if seen.is_dead()", "if false", STAMP, REUSE),
     mutant("one-more-than-the-limit", "table/counter.rs", "admit", "seen.open() >= limit", "seen.open() > limit", TWO),
-    mutant("admits-then-thinks-better-of-it", "table/counter.rs", "admit", "let limit = if limit < MAX_COUNT { limit } else { MAX_COUNT };", "if !seen.is_dead() && seen.open() < MAX_COUNT { let before = Count(self.0.fetch_add(1, Acquire)); if before.is_dead() || before.open() >= limit { self.0.fetch_sub(1, Release); return if before.is_dead() { Admission::Dead } else { Admission::AtLimit }; } return Admission::Admitted(before.open() + 1); }", REFUSED, BELOW),
+    mutant("admits-then-thinks-better-of-it", "table/counter.rs", "admit", "let limit = if limit < MAX_COUNT { limit } else { MAX_COUNT };", "if !seen.is_dead() && seen.open() < MAX_COUNT { let before = Count(self.word.fetch_add(1, Acquire)); if before.is_dead() || before.open() >= limit { self.word.fetch_sub(1, Release); return if before.is_dead() { Admission::Dead } else { Admission::AtLimit }; } return Admission::Admitted(before.open() + 1); }", REFUSED, BELOW),
     mutant("admit-relaxed", "table/counter.rs", "admit", "seen.0 + 1, Acquire, Relaxed", "seen.0 + 1, Relaxed, Relaxed", PLACE, AFTER),
     mutant("release-relaxed", "table/counter.rs", "release", "fetch_sub(1, Release)", "fetch_sub(1, Relaxed)", PLACE, ENDS, OUTLIVES),
-    mutant("last-orphan-acquires-nothing", "table/counter.rs", "release", "self.0.load(Acquire);", "", OUTLIVES, GOES),
+    mutant("last-orphan-acquires-nothing", "table/counter.rs", "release", "self.word.load(Acquire);", "", OUTLIVES, GOES),
     mutant("last-orphan-not-noticed", "table/counter.rs", "release", "before == ORPHAN | 1", "before == ORPHAN", OUTLIVES, GOES),
     mutant("every-orphan-is-the-last", "table/counter.rs", "release", "before == ORPHAN | 1", "before & ORPHAN != 0", OUTLIVES, GOES),
-    mutant("stamp-stores", "table/counter.rs", "impl Counter ", "self.0.compare_exchange(0, DEAD | now & MAX_COUNT, AcqRel, Relaxed).is_ok()", "self.observe() == Count::ZERO && { self.0.store(DEAD | now & MAX_COUNT, Release); true }", STAMP, DRAIN),
+    mutant("stamp-stores", "table/counter.rs", "impl Counter ", "self.word.compare_exchange(0, DEAD | now & MAX_COUNT, AcqRel, Relaxed).is_ok()", "self.observe() == Count::ZERO && { self.word.store(DEAD | now & MAX_COUNT, Release); true }", STAMP, DRAIN),
     mutant("stamp-relaxed", "table/counter.rs", "impl Counter ", "MAX_COUNT, AcqRel, Relaxed", "MAX_COUNT, Relaxed, Relaxed", ENDS, DRAIN),
     mutant("stamp-release-only", "table/counter.rs", "impl Counter ", "MAX_COUNT, AcqRel, Relaxed", "MAX_COUNT, Release, Relaxed", ENDS, DRAIN),
     mutant("stamp-acquire-only", "table/counter.rs", "impl Counter ", "MAX_COUNT, AcqRel, Relaxed", "MAX_COUNT, Acquire, Relaxed", ENDS, DRAIN2, DRAIN, "real:" + DRAIN2),
@@ -98,7 +100,7 @@ MUTANTS = [
     mutant("zero-is-orphaned", "table/counter.rs", "orphan", "while seen.open() > 0", "while !seen.is_dead()", GOES, DRAIN),
     mutant("orphan-relaxed", "table/counter.rs", "orphan", "seen.0 | ORPHAN, AcqRel, Acquire", "seen.0 | ORPHAN, Relaxed, Acquire", GOES, OUTLIVES, HANDLE, "real:" + GOES),
     mutant("orphan-failure-relaxed", "table/counter.rs", "orphan", "seen.0 | ORPHAN, AcqRel, Acquire", "seen.0 | ORPHAN, AcqRel, Relaxed", GOES, HANDLE),
-    mutant("orphan-forgets-to-compare", "table/counter.rs", "orphan", "self.0.compare_exchange(seen.0, seen.0 | ORPHAN, AcqRel, Acquire)", "Ok::<u32, u32>(self.0.fetch_or(ORPHAN, AcqRel))", GOES, HANDLE),
+    mutant("orphan-forgets-to-compare", "table/counter.rs", "orphan", "self.word.compare_exchange(seen.0, seen.0 | ORPHAN, AcqRel, Acquire)", "Ok::<u32, u32>(self.word.fetch_or(ORPHAN, AcqRel))", GOES, HANDLE),
 
     # The clock.
     mutant("grace-of-two", "table/clock.rs", "has_expired", ">= GRACE", ">= GRACE - 1", GRACE, TICKS, REUSE),
@@ -114,11 +116,12 @@ MUTANTS = [
     mutant("request-never-answered", "table/clock.rs", "tick", "self.pending.store(false, Release);", "", EXPIRES),
 
     # Older levels.
-    mutant("no-look-after-closing", "table.rs", "settle", "Settled::Absent => {}\n                settled => return settled,", "settled => return settled,", "revive_meets_growth", GROWTH),
+    mutant("no-look-after-closing", "table.rs", "settle", "found => return Self::admit_if_alive(found, limit),", "_ => return Settled::Absent,", "revive_meets_growth", GROWTH),
     mutant("older-segment-not-forgone", "table/level.rs", "close", "self.forgo(index, budget);", "let _ = (index, budget);", GROWTH, GROWTH3),
     mutant("older-bin-not-closed", "table.rs", "settle", "let Some(segment) = level.close(hash, &self.budget, guard) else {", "let Some(segment) = level.segment(hash, guard) else {", GROWTH, GROWTH3),
-    mutant("older-zero-left-alive", "table.rs", "settle", "counter.stamp(self.clock.now());", "let _ = counter; return Settled::Absent;", "revive_meets_growth"),
-    mutant("older-zero-revived", "table.rs", "admit_where_alive", "if seen != Count::ZERO", "if seen != Count::ZERO || seen == Count::ZERO", DRAIN, DRAIN2),
+    mutant("older-zero-left-alive", "table.rs", "settle", "if counter.stamp(self.clock.now()) {", "if counter.peek() == Count::ZERO {", "revive_meets_growth"),
+    mutant("older-zero-revived", "table.rs", "admit_if_alive", "if seen != Count::ZERO", "if seen != Count::ZERO || seen == Count::ZERO", DRAIN, DRAIN2),
+    mutant("older-levels-forgotten", "table.rs", "acquire_new", "Settled::Absent if roster.older().len() == 0 =>", "Settled::Absent if roster.older().len() < 9 =>", GROWTH, GROWTH3),
     mutant("older-levels-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.settle(", "for level in roster.older().take(0) {\n                match self.settle(", GROWTH, GROWTH3),
     mutant("oldest-level-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.settle(", "for level in roster.older().take(1) {\n                match self.settle(", "insert_meets_growth_twice", UPON),
     mutant("insert-in-the-oldest-level", "table.rs", "acquire_slow", "let newest = roster.newest();", "let newest = roster.levels().last().unwrap();", GROWTH, DRAIN),
@@ -128,12 +131,13 @@ MUTANTS = [
 
     # The segment.
     mutant("held-bin-passed-over", "table/segment.rs", "drain", "held = !self.bins()[end].drain(now);", "self.bins()[end].drain(now); held &= false;", ENDS, DRAIN),
-    mutant("drained-relaxed", "table/segment.rs", "drain", "self.home.drained.fetch_max(end, AcqRel)", "self.home.drained.fetch_max(end, crate::sync::Relaxed)", DRAIN2, DRAIN, ENDS, "real:" + DRAIN2),
-    mutant("abandoned-segment-freed-under-permits", "table/segment.rs", "abandon", "if before.wrapping_add(marked) == 0", "if before.wrapping_add(marked) == 0 || true", OUTLIVES, GOES),
-    mutant("marks-not-counted", "table/segment.rs", "abandon", "marked += usize::from(counter.orphan())", "marked += usize::from(counter.orphan() && false)", OUTLIVES, GOES),
-    mutant("marks-counted-relaxed", "table/segment.rs", "abandon", "fetch_add(marked, AcqRel)", "fetch_add(marked, crate::sync::Relaxed)", GOES, SEGMENT),
-    mutant("orphan-counted-down-relaxed", "table/segment.rs", "orphan_released", "fetch_sub(1, AcqRel)", "fetch_sub(1, crate::sync::Relaxed)", SEGMENT),
-    mutant("last-orphan-off-by-one", "table/segment.rs", "orphan_released", "AcqRel) == 1", "AcqRel) == 0", OUTLIVES, GOES),
+    mutant("drained-relaxed", "table/segment.rs", "drain", "self.drained.fetch_max(end, AcqRel)", "self.drained.fetch_max(end, crate::sync::Relaxed)", DRAIN2, DRAIN, ENDS, "real:" + DRAIN2),
+    mutant("abandoned-segment-freed-under-permits", "table/home.rs", "wait_for", "if before.wrapping_add(marked) == 0", "if before.wrapping_add(marked) == 0 || true", OUTLIVES, GOES),
+    mutant("marks-not-counted", "table/bin.rs", "orphan", "usize::from(unsafe { counter.orphan(home) })", "usize::from(unsafe { counter.orphan(home) } && false)", OUTLIVES, GOES),
+    mutant("way-home-not-left", "table/counter.rs", "orphan", "cell.store(home.as_ptr(), Relaxed);", "let _ = (cell, home);", OUTLIVES, GOES),
+    mutant("marks-counted-relaxed", "table/home.rs", "wait_for", "fetch_add(marked, AcqRel)", "fetch_add(marked, crate::sync::Relaxed)", GOES, SEGMENT),
+    mutant("orphan-counted-down-relaxed", "table/home.rs", "orphan_released", "fetch_sub(1, AcqRel)", "fetch_sub(1, crate::sync::Relaxed)", SEGMENT),
+    mutant("last-orphan-off-by-one", "table/home.rs", "orphan_released", "AcqRel) == 1", "AcqRel) == 0", OUTLIVES, GOES),
 
     # The level.
     mutant("segment-freed-at-once", "table/level.rs", "retire", "guard.retire(pointer, move |segment| {", "(|retired: NonNull<Segment<K>>, last: &dyn Fn(Box<Segment<K>>)| last(Box::from_raw(retired.as_ptr())))(pointer, &|segment: Box<Segment<K>>| {", DRAIN, DRAIN2, UNLINK),
@@ -141,9 +145,9 @@ MUTANTS = [
     mutant("retired-segment-in-the-directory", "table/level.rs", "retire", "pointer.as_ptr(), gone(), AcqRel", "pointer.as_ptr(), pointer.as_ptr(), AcqRel", DRAIN2, UNLINK),
     mutant("segment-gone-relaxed", "table/level.rs", "retire", "gone(), AcqRel, Relaxed", "gone(), Relaxed, Relaxed", UNLINK, DRAIN2, DRAIN, "real:" + DRAIN2),
     mutant("directory-read-relaxed", "table/level.rs", "spot", "load(Acquire)", "load(Relaxed)", TWO),
-    mutant("touch-relaxed", "table/level.rs", "touch_index", "fresh, AcqRel, Acquire", "fresh, Relaxed, Relaxed", TWO),
-    mutant("touch-acquires-nothing", "table/level.rs", "touch_index", "fresh, AcqRel, Acquire", "fresh, Release, Relaxed", TWO, SHARE, GROWTH, UNLINK, "real:" + TWO),
-    mutant("touched-twice", "table/level.rs", "touch_index", "self.directory[index].compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire).is_err()", "{ self.directory[index].store(fresh, Release); false }", TWO, SHARE),
+    mutant("touch-relaxed", "table/level.rs", "touch_index", "fresh.as_ptr(), AcqRel, Acquire", "fresh.as_ptr(), Relaxed, Relaxed", TWO),
+    mutant("touch-acquires-nothing", "table/level.rs", "touch_index", "fresh.as_ptr(), AcqRel, Acquire", "fresh.as_ptr(), Release, Relaxed", TWO, SHARE, GROWTH, UNLINK, "real:" + TWO),
+    mutant("touched-twice", "table/level.rs", "touch_index", "self.directory[index].compare_exchange(ptr::null_mut(), fresh.as_ptr(), AcqRel, Acquire).is_err()", "{ self.directory[index].store(fresh.as_ptr(), Release); false }", TWO, SHARE),
     mutant("forgone-relaxed", "table/level.rs", "forgo", "gone(), Release, Relaxed", "gone(), Relaxed, Relaxed", GROWTH, UNLINK, GROWTH3, "real:" + GROWTH),
     mutant("gone-counted-relaxed", "table/level.rs", "count_gone", "fetch_add(1, Release)", "fetch_add(1, Relaxed)", DRAIN2, DRAIN, UNLINK, "real:" + DRAIN2),
     mutant("gone-read-relaxed", "table/level.rs", "is_gone", "load(Acquire)", "load(Relaxed)", DRAIN2, DRAIN, UNLINK, "real:" + DRAIN2),
@@ -175,7 +179,7 @@ MUTANTS = [
     mutant("mirror-not-written", "limiter.rs", "set_config", "inner.hot.limit.store(limit, Release);", "let _ = limit;", SET, WRITERS),
     mutant("writers-do-not-wait", "limiter.rs", "set_config", "let _writer = lock(&inner.writer);", "let _ = &inner.writer;", WRITERS),
     mutants("mirror-written-first", "limiter.rs", [("set_config", "inner.config.store(Arc::new(config));", "inner.hot.limit.store(limit, Release);"), ("set_config", "        inner.hot.limit.store(limit, Release);\n        Ok(())", "        inner.config.store(Arc::new(config));\n        Ok(())")], SET, WRITERS),
-    mutants("mirror-relaxed", "limiter.rs", [("set_config", "store(limit, Release)", "store(limit, crate::sync::Relaxed)"), ("acquire", "load(Acquire)", "load(crate::sync::Relaxed)")], SET, WRITERS),
+    mutants("mirror-relaxed", "limiter.rs", [("set_config", "store(limit, Release)", "store(limit, crate::sync::Relaxed)"), ("limit", "load(Acquire)", "load(crate::sync::Relaxed)")], SET, WRITERS),
 
     # The epochs.
     mutants("retired-at-once", "epoch.rs", [("retire", "self.defer(move || {", "let at_once = |act: Box<dyn FnOnce()>| act(); at_once(Box::new(move || {"), ("retire", "        });\n    }", "        }));\n    }")], "real:" + GROWTH),
@@ -197,9 +201,6 @@ EQUIVALENT = {
     "one, whose Release carries the claim.",
     "stamp-acquire-only": "Only pinned threads stamp, and what they have seen is freed or used again a grace period later: "
     "their unpinning comes before that, and orders it.",
-    "orphan-relaxed": "The releases before the mark are ordered by the fence of the last one, through the chain of "
-    "read-modify-writes. The walk is ordered by the segment's count: who brings that to zero has read what the walk "
-    "added to it, or is the walk.",
     "clock-read-relaxed": "A late admission on a reused word would have to read a value that comes from this very read "
     "(through the claim, the new count and its release): a cycle of program order and reads-from, which no machine "
     "and no compiler makes. An older value only delays the reuse.",

@@ -34,7 +34,7 @@
 //!   large, gets a newer one in front of it and drains: its bins are closed one by one, its connections end in their own
 //!   time, and each segment is freed when nobody is left in it.
 //! - The **roster** is the list of levels, replaced as a whole.
-//! - A **permit** is two words: where the counter is, and the segment it is in.
+//! - A **permit** is one word: where the counter is.
 //!
 //! # The life of a counter
 //!
@@ -59,6 +59,10 @@
 //!     │      published since the look                                       │
 //!     └─────────────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! When the last handle on a limiter is dropped, each counter that still counts somebody is marked as an orphan, and the
+//! address of its segment is left at the start of its cache line, where no header or key is needed any more. So a permit
+//! that outlives the limiter finds what it has to free, and one that does not carries nothing for it.
 //!
 //! The header is `[version | CLOSED | claimed | valid]`. Publishing compares it with the value under which the key was
 //! looked for in vain, and moves the version. So it fails if anything was published since.
@@ -106,6 +110,7 @@
 //! | what an ended connection did | `release`, Release | `admit`, Acquire (for users); `observe` and `stamp`, Acquire (for who frees) |
 //! | the accesses that a grace period waited for | tick, Release | clock load, Acquire |
 //! | initialised levels, segments, blocks | the CAS that installs them, Release | the load that finds them, Acquire |
+//! | a segment's address, left with an orphaned word | the mark, Release | the load of the last release, Acquire |
 //! | other releases of an orphaned word, of an orphaned segment | `release`, `orphan_released`, Release | the load and the count of the last one, Acquire |
 //!
 //! # Bounds
@@ -113,10 +118,12 @@
 //! - Memory of a table never exceeds its share of [`Config::table_memory`](crate::Config::table_memory): a level is
 //!   reserved whole before it is put in front, and given back segment by segment once freed. A thread that loses the
 //!   race to install a segment holds one more for an instant.
-//! - A look-up reads at most one bin per level: 22 places (17 for IPv6). There are at most 32 levels, and one or two unless
+//! - A look-up reads at most one bin per level: 14 places (11 for IPv6). There are at most 32 levels, and one or two unless
 //!   long-lived clients sit in older ones.
-//! - A long-lived client holds its segment (32 KiB for IPv4, 64 KiB for IPv6, and the overflow blocks that hang on it: at
-//!   worst 96 and 192 KiB), not its level.
+//! - A long-lived client holds its segment (32 KiB for IPv4, 64 KiB for IPv6, and as much again if each of its bins has an
+//!   overflow block), not its level.
+//! - The second level has 8192 bins (half a MiB for IPv4, if memory allows), each further one twice as many as the one
+//!   before. A level is crowded when half of its inline places are in use.
 //! - Draining is done in passing by inserts, 64 bins by one insert in sixteen.
 //!
 //! # What is checked, and how

@@ -26,6 +26,10 @@ pub(crate) use loom::sync::{
 #[derive(Debug)]
 pub(crate) struct Life(#[cfg(connlimit_loom)] loom::cell::UnsafeCell<loom::alloc::Track<()>>);
 
+#[cfg(connlimit_loom)]
+// SAFETY: loom lets one thread run at a time, and reports accesses that may coincide.
+unsafe impl Sync for Life {}
+
 impl Life {
     pub(crate) fn new() -> Self {
         Self(

@@ -32,11 +32,12 @@ pub(crate) use walk::Place;
 use crate::epoch::{Enter, Guard, pin};
 use crate::hash::Spread;
 use crate::sync::Arc;
-use bin::{Find, Insert};
+use bin::{Bin, Find, Insert};
 use budget::Budget;
 use clock::Clock;
 use core::borrow::Borrow;
 use counter::{Admission, Count};
+use header::Header;
 use level::Level;
 use roster::{Roster, RosterCell};
 use segment::BINS;
@@ -68,9 +69,10 @@ const MAX_LEVELS: usize = 32;
 const DRAIN_ONE_IN: usize = if cfg!(connlimit_loom) { 1 } else { 16 };
 const DRAIN: usize = 64;
 /// Inserts of one client in so many look whether the table has become too large.
-const SHRINK_ONE_IN: usize = 64;
-/// Levels of at least so many bins grow by a factor of two, smaller ones by four: few levels, little slack.
-const LARGE: usize = 1 << 13;
+const SHRINK_ONE_IN: usize = 256;
+/// Bins of the second level, if memory allows; after that each has twice as many as the one before. For few levels: a
+/// client that always has a connection stays where it was first seen, and each level in front of it costs it a look.
+const LARGE: usize = if cfg!(connlimit_loom) { 4 } else { 1 << 13 };
 
 impl<K: Key> Table<K> {
     /// Bytes of the smallest table.
@@ -126,15 +128,46 @@ impl<K: Key> Table<K> {
         let hash = self.spread.hash(key);
         let guard = enter.enter();
         let guard = guard.borrow();
-        let level = self.roster.load(guard).newest();
+        let roster = self.roster.load(guard);
+        let level = roster.newest();
         if let Some(segment) = level.segment(hash, guard) {
-            if let Find::Found(counter, seen) = level.bin(&segment, hash).find(key) {
-                match counter.admit(seen, limit) {
+            let bin = level.bin(&segment, hash);
+            match bin.find(key) {
+                Find::Found(counter, seen) => match counter.admit(seen, limit) {
                     Admission::Admitted(open) => return Ok((Held::new(counter), open)),
                     Admission::AtLimit => return Err(Refusal::AtLimit),
                     Admission::Dead => {}
+                },
+                Find::Absent(header) => return self.acquire_new(key, hash, limit, (roster, bin, header), guard),
+            }
+        }
+        self.acquire_slow(key, hash, limit, guard)
+    }
+
+    /// Admits a client that was not in its bin of the newest level when the bin's header was the one given.
+    #[inline(never)]
+    fn acquire_new(
+        &self,
+        key: K,
+        hash: u64,
+        limit: u32,
+        (roster, bin, header): (&Roster<K>, &Bin<K>, Header),
+        guard: &Guard,
+    ) -> Result<(Held, u32), Refusal> {
+        match Self::admit_in_older(roster, key, hash, limit, guard) {
+            Settled::Held(held, open) => return Ok((held, open)),
+            Settled::AtLimit => return Err(Refusal::AtLimit),
+            // Where there is no older level it is nowhere.
+            Settled::Absent if roster.older().len() == 0 => {
+                if let Insert::Inserted(counter) =
+                    bin.insert(key, header, &self.clock, &self.budget, !self.fixed, guard)
+                {
+                    let held = Held::new(counter);
+                    self.tidy(roster, hash, guard);
+                    return Ok((held, 1));
                 }
             }
+            Settled::Absent | Settled::Changed => {}
         }
         self.acquire_slow(key, hash, limit, guard)
     }
@@ -156,13 +189,11 @@ impl<K: Key> Table<K> {
         'restart: loop {
             let roster = self.roster.load(guard);
             // First a look everywhere: a client that is at its limit in an older level is refused without a trace.
-            for level in roster.older() {
-                match Self::admit_where_alive(level, key, hash, limit, guard) {
-                    Settled::Held(held, open) => return Ok((held, open)),
-                    Settled::AtLimit => return Err(Refusal::AtLimit),
-                    Settled::Absent => {}
-                    Settled::Changed => continue 'restart,
-                }
+            match Self::admit_in_older(roster, key, hash, limit, guard) {
+                Settled::Held(held, open) => return Ok((held, open)),
+                Settled::AtLimit => return Err(Refusal::AtLimit),
+                Settled::Absent => {}
+                Settled::Changed => continue,
             }
             for level in roster.older() {
                 match self.settle(level, key, hash, limit, guard) {
@@ -177,22 +208,21 @@ impl<K: Key> Table<K> {
                 continue;
             };
             let bin = newest.bin(&segment, hash);
-            match bin.insert(key, &self.clock, &self.budget, may_grow, guard) {
+            let header = match bin.find(key) {
+                Find::Absent(header) => header,
+                Find::Found(counter, seen) => match counter.admit(seen, limit) {
+                    Admission::Admitted(open) => return Ok((Held::new(counter), open)),
+                    Admission::AtLimit => return Err(Refusal::AtLimit),
+                    Admission::Dead => continue,
+                },
+            };
+            match bin.insert(key, header, &self.clock, &self.budget, may_grow, guard) {
                 Insert::Inserted(counter) => {
                     let held = Held::new(counter);
                     self.tidy(roster, hash, guard);
                     return Ok((held, 1));
                 }
-                Insert::Exists => {
-                    if let Find::Found(counter, seen) = bin.find(key) {
-                        match counter.admit(seen, limit) {
-                            Admission::Admitted(open) => return Ok((Held::new(counter), open)),
-                            Admission::AtLimit => return Err(Refusal::AtLimit),
-                            Admission::Dead => {}
-                        }
-                    }
-                }
-                Insert::Closed => {}
+                Insert::Changed => {}
                 Insert::Crowded => may_grow = newest.is_crowded(hash, guard) && self.grow(roster, guard),
                 Insert::Full => {
                     if !self.grow(roster, guard) {
@@ -203,18 +233,31 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Admits `key` in an older level if it has connections there.
-    fn admit_where_alive(level: &Level<K>, key: K, hash: u64, limit: u32, guard: &Guard) -> Settled {
-        let Some(segment) = level.segment(hash, guard) else {
-            return Settled::Absent;
-        };
-        match level.bin(&segment, hash).find(key) {
+    /// Admits `key` in an older level if it has connections there. The oldest first: clients that have been here longest,
+    /// without a moment of absence, are those that come most often.
+    #[inline]
+    fn admit_in_older(roster: &Roster<K>, key: K, hash: u64, limit: u32, guard: &Guard) -> Settled {
+        for level in roster.older().rev() {
+            let Some(segment) = level.segment(hash, guard) else {
+                continue;
+            };
+            match Self::admit_if_alive(level.bin(&segment, hash).find(key), limit) {
+                Settled::Absent => {}
+                settled => return settled,
+            }
+        }
+        Settled::Absent
+    }
+
+    /// A lingering word is not revived: the client moves to the newest level as it passes through zero.
+    #[inline]
+    fn admit_if_alive(found: Find<'_>, limit: u32) -> Settled {
+        match found {
             Find::Found(counter, seen) if seen != Count::ZERO => match counter.admit(seen, limit) {
                 Admission::Admitted(open) => Settled::Held(Held::new(counter), open),
                 Admission::AtLimit => Settled::AtLimit,
                 Admission::Dead => Settled::Changed,
             },
-            // A lingering word is not revived: the client moves to the newest level as it passes through zero.
             Find::Found(..) | Find::Absent(_) => Settled::Absent,
         }
     }
@@ -227,15 +270,13 @@ impl<K: Key> Table<K> {
             return Settled::Absent;
         };
         loop {
-            match Self::admit_where_alive(level, key, hash, limit, guard) {
-                Settled::Absent => {}
-                settled => return settled,
-            }
             match level.bin(&segment, hash).find(key) {
-                Find::Absent(_) => return Settled::Absent,
-                Find::Found(counter, _) => {
-                    counter.stamp(self.clock.now());
+                Find::Found(counter, Count::ZERO) => {
+                    if counter.stamp(self.clock.now()) {
+                        return Settled::Absent;
+                    }
                 }
+                found => return Self::admit_if_alive(found, limit),
             }
         }
     }
@@ -244,7 +285,11 @@ impl<K: Key> Table<K> {
     /// changed the roster meanwhile.
     fn grow(&self, roster: &Roster<K>, guard: &Guard) -> bool {
         let bins = roster.newest().bins();
-        self.renew(roster, if bins < LARGE { bins * 4 } else { bins * 2 }, guard)
+        let mut larger = (bins * 2).max(LARGE);
+        while larger > bins && !self.renew(roster, larger, guard) {
+            larger /= 2;
+        }
+        larger > bins
     }
 
     fn renew(&self, roster: &Roster<K>, bins: usize, guard: &Guard) -> bool {
@@ -313,8 +358,8 @@ impl<K: Key> Table<K> {
         let bins = roster.newest().bins();
         bins > BINS
             && roster.levels().count() <= MAX_LEVELS / 2
-            && roster.levels().map(|level| level.estimate(hash, guard)).sum::<usize>() * 16 < bins * K::Inline::LEN
-            // An eighth leaves it half empty still.
+            && roster.levels().map(|level| level.estimate(hash, guard)).sum::<usize>() * 64 < bins * K::Inline::LEN
+            // An eighth of the size is mostly empty still; and a level that has just grown sixteenfold is too full for this.
             && self.renew(roster, (bins / 8).max(BINS), guard)
     }
 }

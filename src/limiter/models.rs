@@ -3,7 +3,6 @@
 use super::*;
 use crate::Tier;
 use crate::table::model;
-use core::net::Ipv4Addr;
 use loom::thread;
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 0);

@@ -12,7 +12,7 @@ use super::counter::LINE;
 use super::counter::{Count, Counter};
 use super::header::{Header, MAX_SLOTS};
 use super::home::Home;
-use super::slots::{Key, KeyCell, Slots};
+use super::slots::{Key, KeyCell, Sifted, Slots};
 use crate::epoch::Guard;
 use crate::sync::{AcqRel, Acquire, Arc, AtomicPtr, AtomicU64, Relaxed, Release, fence};
 use core::ptr::{self, NonNull};
@@ -46,10 +46,8 @@ pub(super) enum Find<'a> {
 pub(super) enum Insert<'a> {
     /// The client's new word, counting one.
     Inserted(&'a Counter),
-    /// The client has a live word after all.
-    Exists,
-    /// The bin is closed: the roster has a newer level.
-    Closed,
+    /// The bin has changed since the look: the client may have a word now, or the roster a newer level.
+    Changed,
     /// Every slot is taken; another thread's claim, which it may yet give back, takes one too.
     Full,
     /// The inline slots are taken and the caller asked to hear of it. A bin that overflows already says so less often:
@@ -64,6 +62,21 @@ struct Collected {
     expired: u32,
     /// Others will be, once the clock has moved.
     waiting: bool,
+}
+
+impl Collected {
+    /// Looks at the `valid` ones of `slots`, of which the first has the number `first` in its bin.
+    #[inline(always)]
+    fn add<K: Key>(&mut self, slots: &impl Slots<K>, valid: u32, first: usize, clock: &Clock) {
+        let Sifted { now, zero, dead, expired } = slots.sift(clock);
+        let mut unused = zero & valid;
+        while unused != 0 {
+            self.waiting |= slots.counter(unused.trailing_zeros() as usize).stamp(now);
+            unused &= unused - 1;
+        }
+        self.waiting |= dead & !expired & valid != 0;
+        self.expired |= (expired & valid) << first;
+    }
 }
 
 /// Up to this many inline slots may be free before an insert looks for words to collect.
@@ -186,52 +199,43 @@ impl<K: Key> Bin<K> {
         None
     }
 
-    /// Inserts `key`, counting one connection.
-    ///
-    /// Ends: each turn of the loop follows another thread's publication, claim or closing.
+    /// Inserts `key`, which was not here when the header was `header`, counting one connection.
     pub(super) fn insert(
         &self,
         key: K,
+        header: Header,
         clock: &Arc<Clock>,
         budget: &Budget,
         tell_crowded: bool,
         guard: &Guard,
     ) -> Insert<'_> {
-        loop {
-            let header = match self.find(key) {
-                Find::Found(..) => return Insert::Exists,
-                Find::Absent(header) => header,
-            };
-            if header.is_closed() {
-                return Insert::Closed;
+        if header.is_closed() {
+            return Insert::Changed;
+        }
+        let mut found = Collected::default();
+        let mut usable = header.free();
+        if (usable & Self::INLINE_MASK).count_ones() <= FEW_FREE {
+            found = self.collect(header, clock, guard);
+            usable |= found.expired;
+        }
+        if usable & Self::INLINE_MASK == 0 {
+            if found.waiting {
+                // A slot would be free if the clock were further: give the epoch a push.
+                guard.flush();
             }
-            let mut found = Collected::default();
-            let mut usable = header.free();
-            if (usable & Self::INLINE_MASK).count_ones() <= FEW_FREE {
-                found = self.collect(header, clock, guard);
-                usable |= found.expired;
+            if tell_crowded && (self.overflow().is_none() || header.is_one_in_32()) {
+                return Insert::Crowded;
             }
-            if usable & Self::INLINE_MASK == 0 {
-                if found.waiting {
-                    // A slot would be free if the clock were further: give the epoch a push.
-                    guard.flush();
-                }
-                if tell_crowded && (self.overflow().is_none() || header.is_one_in_32()) {
-                    return Insert::Crowded;
-                }
-                if !self.ensure_overflow(budget) {
-                    return Insert::Full;
-                }
-            }
-            let usable = usable & Self::ALL_MASK;
-            if usable == 0 {
+            if !self.ensure_overflow(budget) {
                 return Insert::Full;
             }
-            let slot = usable.trailing_zeros() as usize;
-            if let Some(counter) = self.claim_and_publish(header, slot, found.expired, key) {
-                return Insert::Inserted(counter);
-            }
         }
+        let usable = usable & Self::ALL_MASK;
+        if usable == 0 {
+            return Insert::Full;
+        }
+        let slot = usable.trailing_zeros() as usize;
+        self.claim_and_publish(header, slot, found.expired, key).map_or(Insert::Changed, Insert::Inserted)
     }
 
     /// Takes `slot` as `header` showed it, and publishes `key` in it unless anything was published since.
@@ -265,30 +269,19 @@ impl<K: Key> Bin<K> {
     }
 
     /// Stamps the words without connections, and says which slots may be used again.
-    #[cold]
+    #[inline(never)]
     fn collect(&self, header: Header, clock: &Arc<Clock>, guard: &Guard) -> Collected {
-        let now = clock.now();
-        let Collected { mut expired, mut waiting } = Collected::default();
-        let mut slots = header.valid();
-        while slots != 0 {
-            let slot = slots.trailing_zeros();
-            slots &= slots - 1;
-            let Some((_, counter)) = self.slot(slot as usize) else {
-                continue;
-            };
-            let count = counter.observe();
-            match count.stamp() {
-                // The clock is read after the stamp that it judges: a clock that is behind makes a fresh stamp look old.
-                Some(stamp) if Clock::has_expired(stamp, clock.now()) => expired |= 1 << slot,
-                Some(_) => waiting = true,
-                None if count == Count::ZERO => waiting |= counter.stamp(now),
-                None => {}
+        let mut found = Collected::default();
+        found.add(&self.inline, header.valid() & Self::INLINE_MASK, 0, clock);
+        if header.valid() & !Self::INLINE_MASK != 0 {
+            if let Some(block) = self.overflow() {
+                found.add(block, header.valid() >> K::Inline::LEN, K::Inline::LEN, clock);
             }
         }
-        if waiting {
+        if found.waiting {
             Clock::request_tick(clock, guard);
         }
-        Collected { expired, waiting }
+        found
     }
 
     /// Makes sure that the overflow block exists; `false` when memory is at its bound.
@@ -380,6 +373,13 @@ impl<K: Key> Bin<K> {
 
     pub(super) fn has_overflow(&self) -> bool {
         self.overflow().is_some()
+    }
+
+    /// Words with connections, those about to be published included.
+    #[inline]
+    pub(super) fn live(&self) -> usize {
+        // Where no client is, the word is zero or dead.
+        self.inline.live() + self.overflow().map_or(0, Slots::live)
     }
 
     /// Visits the words of valid slots, with the key that each slot seems to hold.

@@ -32,9 +32,9 @@ pub(super) struct Count(u32);
 impl Count {
     pub(super) const ZERO: Self = Self(0);
 
-    /// The stamp of a word that admits nobody any more.
-    pub(super) const fn stamp(self) -> Option<u32> {
-        if self.0 & DEAD == 0 { None } else { Some(self.0 & MAX_COUNT) }
+    /// The stamp of a word that is dead.
+    pub(super) const fn stamp(self) -> u32 {
+        self.0 & MAX_COUNT
     }
 
     pub(super) const fn is_dead(self) -> bool {
@@ -241,7 +241,8 @@ mod tests {
     fn a_dead_word_is_final() {
         let counter = Counter::new(0);
         assert!(counter.stamp(u32::MAX));
-        assert_eq!(counter.peek().stamp(), Some(MAX_COUNT));
+        assert!(counter.peek().is_dead());
+        assert_eq!(counter.peek().stamp(), MAX_COUNT);
         assert_eq!(counter.admit(counter.peek(), 1), Admission::Dead);
         assert_eq!(counter.admit(Count::ZERO, 1), Admission::Dead, "a late admission learns it by its exchange");
         assert!(!counter.stamp(0));

@@ -233,28 +233,27 @@ impl<K: Key> Level<K> {
         }
     }
 
-    /// Whether the neighbourhood of `hash` has three quarters of its inline slots in use: so many bins overflow then that
-    /// a larger level is cheaper.
+    /// Whether half of the inline slots around `hash` are in use: soon enough that few bins overflow, and late enough that
+    /// the next level will not be empty.
     pub(super) fn is_crowded(&self, hash: u64, guard: &Guard) -> bool {
-        self.sample(hash, guard) * 4 >= SAMPLE * K::Inline::LEN * 3
+        // What few bins say is put to many more: somewhere in a large level there are always some that are fuller.
+        let crowded = |bins| self.sample(bins, hash, guard) * 2 >= bins * K::Inline::LEN;
+        crowded(SAMPLE) && crowded(LARGE_SAMPLE)
     }
 
     /// Clients with connections in the whole level, judged by the neighbourhood of `hash`.
     pub(super) fn estimate(&self, hash: u64, guard: &Guard) -> usize {
-        self.sample(hash, guard) * (self.bins() / SAMPLE)
+        self.sample(SAMPLE, hash, guard) * (self.bins() / SAMPLE)
     }
 
-    /// Clients with connections in a run of bins around `hash`.
-    fn sample(&self, hash: u64, guard: &Guard) -> usize {
+    /// Clients with connections in a run of so many bins around `hash`.
+    fn sample(&self, bins: usize, hash: u64, guard: &Guard) -> usize {
         let (index, bin) = self.position(hash);
-        let first = bin & !(SAMPLE - 1);
-        let mut live = 0;
-        if let Spot::There(segment) = self.spot(index, guard) {
-            for bin in &segment.bins()[first..first + SAMPLE] {
-                bin.for_each(|_, counter| live += usize::from(counter.peek().open() > 0));
-            }
+        let first = bin & !(bins - 1);
+        match self.spot(index, guard) {
+            Spot::There(segment) => segment.bins()[first..first + bins].iter().map(Bin::live).sum(),
+            Spot::Untouched | Spot::Gone => 0,
         }
-        live
     }
 
     /// Ends the level with its limiter; segments with permits out are left to the last of those.
@@ -285,8 +284,12 @@ unsafe impl<K: Key> Send for Level<K> {}
 // SAFETY: as above.
 unsafe impl<K: Key> Sync for Level<K> {}
 
-/// Bins looked at to judge how full a level is: 2 KiB of IPv4 bins, enough for one part in ten.
+/// Bins looked at to judge how full a level is, within one part in ten: 2 KiB of IPv4 bins; and within one in thirty.
 #[cfg(not(connlimit_loom))]
 const SAMPLE: usize = 32;
 #[cfg(connlimit_loom)]
 const SAMPLE: usize = 1;
+#[cfg(not(connlimit_loom))]
+const LARGE_SAMPLE: usize = 256;
+#[cfg(connlimit_loom)]
+const LARGE_SAMPLE: usize = 1;

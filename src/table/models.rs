@@ -8,9 +8,9 @@
 //!
 //! Hash and key are the same number here: keys of one parity share a bin of a level of two.
 
+use super::counter::Counter;
 use super::*;
 use crate::epoch::Anew;
-use crate::sync::Arc;
 use loom::thread;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -395,7 +395,7 @@ struct Grace {
 #[cfg(connlimit_ideal)]
 impl Grace {
     fn new() -> Arc<Self> {
-        Arc::new(Self { clock: Clock::new(), word: Counter::new(), inside: false.into() })
+        Arc::new(Self { clock: Clock::new(), word: Counter::new(0), inside: false.into() })
     }
 
     fn request(&self) {
@@ -746,7 +746,7 @@ fn the_limiter_goes_while_permits_are_released() {
         let held = [0, 0, 4].map(|key| table.acquire(key, 2, Anew).unwrap().0);
         let threads = held.map(|held| thread::spawn(move || drop(held)));
         drop(table);
-        threads.map(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
 
@@ -759,7 +759,7 @@ fn two_clients_of_one_segment_outlive_the_limiter() {
         let held = [0, 2].map(|key| table.acquire(key, 1, Anew).unwrap().0);
         let threads = held.map(|held| thread::spawn(move || drop(held)));
         drop(table);
-        threads.map(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
 
@@ -918,7 +918,7 @@ fn release_happens_before_the_next_admission() {
                 }
             })
         });
-        threads.map(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
 

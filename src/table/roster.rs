@@ -29,7 +29,7 @@ impl<K: Key> Roster<K> {
         unsafe { self.newest.as_ref() }
     }
 
-    pub(super) fn older(&self) -> impl ExactSizeIterator<Item = &Level<K>> {
+    pub(super) fn older(&self) -> impl DoubleEndedIterator<Item = &Level<K>> + ExactSizeIterator {
         self.life.used();
         // SAFETY: as for `newest`.
         self.older.iter().map(|level| unsafe { level.as_ref() })

@@ -1,11 +1,11 @@
 //! The memory of keys and counters, and the two key widths.
 
-use super::counter::Counter;
+use super::clock::Clock;
 #[cfg(not(connlimit_loom))]
 use super::counter::LINE;
+use super::counter::{Count, Counter};
 use crate::hash::Input;
 use crate::sync::{AtomicU32, AtomicU64, Relaxed, Release};
-use crossbeam_utils::CachePadded;
 
 /// A client's key. For addresses the exact value, never a digest of it, so that no two can be taken for each other; for
 /// names a keyed digest of 128 bits.
@@ -15,30 +15,27 @@ pub(crate) trait Key: Copy + Eq + Input + Send + Sync + 'static {
     type Overflow: Slots<Self>;
 }
 
-// A model fills a bin with two clients; the product fills one cache line (IPv4) or two.
+// A model fills a bin with two clients; the product fills one cache line (IPv4) or two, and as much with a block.
 #[cfg(not(connlimit_loom))]
 mod len {
     pub(super) const INLINE: [usize; 2] = [6, 5];
-    pub(super) const OVERFLOW: [usize; 2] = [14, 12];
+    pub(super) const OVERFLOW: [usize; 2] = [8, 6];
 }
 #[cfg(connlimit_loom)]
 mod len {
     pub(super) const INLINE: [usize; 2] = [1, 1];
     pub(super) const OVERFLOW: [usize; 2] = [1, 1];
 }
-/// Room for keys in an overflow block: more than there are slots, so that no line begins with a counter.
-const ROOM: [usize; 2] = [len::OVERFLOW[0] + 4, len::OVERFLOW[1] + 1];
-
 impl Key for u32 {
     type Cell = AtomicU32;
-    type Inline = SlotArray<AtomicU32, { len::INLINE[0] }, { len::INLINE[0] }>;
-    type Overflow = CachePadded<SlotArray<AtomicU32, { len::OVERFLOW[0] }, { ROOM[0] }>>;
+    type Inline = SlotArray<AtomicU32, { len::INLINE[0] }>;
+    type Overflow = Block<SlotArray<AtomicU32, { len::OVERFLOW[0] }>>;
 }
 
 impl Key for u128 {
     type Cell = [AtomicU64; 2];
-    type Inline = SlotArray<[AtomicU64; 2], { len::INLINE[1] }, { len::INLINE[1] }>;
-    type Overflow = CachePadded<SlotArray<[AtomicU64; 2], { len::OVERFLOW[1] }, { ROOM[1] }>>;
+    type Inline = SlotArray<[AtomicU64; 2], { len::INLINE[1] }>;
+    type Overflow = Block<SlotArray<[AtomicU64; 2], { len::OVERFLOW[1] }>>;
 }
 
 /// Where a key is stored. Reads may meet a key that is being written, and may even be torn: what is read is a guess
@@ -90,6 +87,16 @@ impl KeyCell<u128> for [AtomicU64; 2] {
     }
 }
 
+/// What the counters of some slots were, as masks; slots that hold no client included.
+pub(crate) struct Sifted {
+    /// The clock's reading by which they were judged.
+    pub(super) now: u32,
+    pub(super) zero: u32,
+    pub(super) dead: u32,
+    /// Dead for so long that their slots may be used again.
+    pub(super) expired: u32,
+}
+
 /// A fixed number of slots, addressed by position.
 pub(crate) trait Slots<K: Key>: Send + Sync {
     const LEN: usize;
@@ -97,6 +104,10 @@ pub(crate) trait Slots<K: Key>: Send + Sync {
     fn counter(&self, slot: usize) -> &Counter;
     /// The slots whose key looks like `key`, as a mask. Without branches: which slot it is cannot be predicted.
     fn looks_like(&self, key: K) -> u32;
+    /// What can be said of the counters, without branches as well.
+    fn sift(&self, clock: &Clock) -> Sifted;
+    /// Counters with connections.
+    fn live(&self) -> usize;
     #[cfg(connlimit_loom)]
     fn new() -> Self;
 }
@@ -104,12 +115,12 @@ pub(crate) trait Slots<K: Key>: Send + Sync {
 /// `N` slots. All counters are in one cache line, which begins with something else (see `Counter::orphan`).
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct SlotArray<C, const N: usize, const ROOM: usize> {
-    keys: [C; ROOM],
+pub(crate) struct SlotArray<C, const N: usize> {
+    keys: [C; N],
     counters: [Counter; N],
 }
 
-impl<C, const N: usize, const ROOM: usize> SlotArray<C, N, ROOM> {
+impl<C, const N: usize> SlotArray<C, N> {
     /// Whether that is so for an array at `offset` in a line.
     #[cfg(not(connlimit_loom))]
     pub(super) const fn is_well_placed(offset: usize) -> bool {
@@ -120,13 +131,13 @@ impl<C, const N: usize, const ROOM: usize> SlotArray<C, N, ROOM> {
 
 #[cfg(not(connlimit_loom))]
 const _: () = {
-    assert!(SlotArray::<AtomicU32, { len::OVERFLOW[0] }, { ROOM[0] }>::is_well_placed(0));
-    assert!(SlotArray::<[AtomicU64; 2], { len::OVERFLOW[1] }, { ROOM[1] }>::is_well_placed(0));
-    assert!(size_of::<<u32 as Key>::Overflow>() == 2 * LINE);
-    assert!(size_of::<<u128 as Key>::Overflow>() == 4 * LINE);
+    assert!(SlotArray::<AtomicU32, { len::OVERFLOW[0] }>::is_well_placed(0));
+    assert!(SlotArray::<[AtomicU64; 2], { len::OVERFLOW[1] }>::is_well_placed(0));
+    assert!(size_of::<<u32 as Key>::Overflow>() == LINE);
+    assert!(size_of::<<u128 as Key>::Overflow>() == 2 * LINE);
 };
 
-impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize, const ROOM: usize> Slots<K> for SlotArray<C, N, ROOM> {
+impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, N> {
     const LEN: usize = N;
 
     fn key(&self, slot: usize) -> &C {
@@ -141,10 +152,30 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize, const ROOM: usize> Slots<K
     #[inline(always)]
     fn looks_like(&self, key: K) -> u32 {
         let mut mask = 0;
-        for (slot, cell) in self.keys[..N].iter().enumerate() {
+        for (slot, cell) in self.keys.iter().enumerate() {
             mask |= u32::from(cell.guess() == key) << slot;
         }
         mask
+    }
+
+    #[inline(always)]
+    fn sift(&self, clock: &Clock) -> Sifted {
+        let seen: [Count; N] = core::array::from_fn(|slot| self.counters[slot].observe());
+        // Read after the stamps that it judges: a clock that is behind makes a fresh stamp look old.
+        let now = clock.now();
+        let mut sifted = Sifted { now, zero: 0, dead: 0, expired: 0 };
+        for (slot, &count) in seen.iter().enumerate() {
+            sifted.zero |= u32::from(count == Count::ZERO) << slot;
+            sifted.dead |= u32::from(count.is_dead()) << slot;
+            sifted.expired |= u32::from(Clock::has_expired(count.stamp(), now)) << slot;
+        }
+        sifted.expired &= sifted.dead;
+        sifted
+    }
+
+    #[inline(always)]
+    fn live(&self) -> usize {
+        self.counters.iter().map(|counter| usize::from(counter.peek().open() > 0)).sum()
     }
 
     #[cfg(connlimit_loom)]
@@ -153,24 +184,36 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize, const ROOM: usize> Slots<K
     }
 }
 
-/// Overflow blocks are padded to cache lines of their own.
-impl<K: Key, S: Slots<K>> Slots<K> for CachePadded<S> {
+/// Slots in cache lines of their own.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Block<S>(S);
+
+impl<K: Key, S: Slots<K>> Slots<K> for Block<S> {
     const LEN: usize = S::LEN;
 
     fn key(&self, slot: usize) -> &K::Cell {
-        (**self).key(slot)
+        self.0.key(slot)
     }
 
     fn counter(&self, slot: usize) -> &Counter {
-        (**self).counter(slot)
+        self.0.counter(slot)
     }
 
     fn looks_like(&self, key: K) -> u32 {
-        (**self).looks_like(key)
+        self.0.looks_like(key)
+    }
+
+    fn sift(&self, clock: &Clock) -> Sifted {
+        self.0.sift(clock)
+    }
+
+    fn live(&self) -> usize {
+        self.0.live()
     }
 
     #[cfg(connlimit_loom)]
     fn new() -> Self {
-        Self::new(S::new())
+        Self(S::new())
     }
 }
