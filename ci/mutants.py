@@ -71,36 +71,37 @@ def slim(manifest):
     return "".join(tables)
 
 
+def copy_tree(tree):
+    """Brings the copy of the sources at `tree` up to date. What has not changed keeps its time, so that nothing is
+    compiled in vain; what has changed gets a new one, so that all of it is."""
+    kept = set()
+    for source in [*ROOT.glob("*.*"), *ROOT.glob("src/**/*")]:
+        if source.is_file():
+            copy = tree / source.relative_to(ROOT)
+            kept.add(copy)
+            wanted = source.read_bytes()
+            if source.name == "Cargo.toml":
+                wanted = slim(wanted.decode()).encode()
+            elif source.name == "Cargo.lock" and copy.exists() and copy.stat().st_mtime > source.stat().st_mtime:
+                continue
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if not copy.exists() or copy.read_bytes() != wanted:
+                copy.write_bytes(wanted)
+    for path in tree.rglob("*"):
+        if path.is_file() and path not in kept:
+            path.unlink()
+
+
 class Slot:
     """A copy of the tree with target folders of its own, where one fault at a time is planted."""
 
     def __init__(self, number, like=None):
         self.tree = WORK / str(number) / "tree"
         self.targets = {tier: WORK / str(number) / tier for tier in TIERS}
-        self.copy_tree()
+        copy_tree(self.tree)
         for tier, target in self.targets.items() if like else ():
             if not target.exists():
                 shutil.copytree(like.targets[tier], target, symlinks=True, ignore=shutil.ignore_patterns("incremental"))
-
-    def copy_tree(self):
-        """Brings the copy up to date. What has not changed keeps its time, so that nothing is compiled in vain; what
-        has changed gets a new one, so that all of it is."""
-        kept = set()
-        for source in [*ROOT.glob("*.*"), *ROOT.glob("src/**/*")]:
-            if source.is_file():
-                copy = self.tree / source.relative_to(ROOT)
-                kept.add(copy)
-                wanted = source.read_bytes()
-                if source.name == "Cargo.toml":
-                    wanted = slim(wanted.decode()).encode()
-                elif source.name == "Cargo.lock" and copy.exists() and copy.stat().st_mtime > source.stat().st_mtime:
-                    continue
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                if not copy.exists() or copy.read_bytes() != wanted:
-                    copy.write_bytes(wanted)
-        for path in self.tree.rglob("*"):
-            if path.is_file() and path not in kept:
-                path.unlink()
 
     def build(self, tier):
         """The test program of the copy."""
@@ -217,7 +218,11 @@ def main():
     options.add_argument("--list", action="store_true", help="name the faults and plant none")
     options.add_argument("--jobs", type=int, default=2, help="faults at a time (2)")
     options.add_argument("--seconds", type=int, default=10, help="seconds per model (10)")
+    options.add_argument("--tree", type=Path, help="only make this copy of the tree, with few dependencies to compile")
     options = options.parse_args()
+    if options.tree:
+        copy_tree(options.tree.resolve())
+        return
 
     known = [mutant.name for mutant in MUTANTS]
     wrong = {name for name in known if known.count(name) > 1} | (set(options.names) | set(EQUIVALENT)) - set(known)

@@ -31,6 +31,7 @@ DRAIN, DRAIN2, ENDS = "drain_meets_admission", "two_threads_drain", "drain_meets
 AFTER, LIMIT, BELOW, REFUSED = "release_happens_before_the_next_admission", "release_at_the_limit", "below_the_limit_nobody_is_refused", "a_refused_attempt_changes_nothing"
 GOES, OUTLIVES, OPEN, SHRINK = "the_limiter_goes_while_permits_are_released", "a_permit_outlives_the_limiter", "num_open_is_true_at_some_moment", "shrink_meets_admission"
 SET, WRITERS, HANDLE = "set_config_meets_admission", "two_writers_leave_one_configuration", "the_last_handle_meets_a_release"
+POLICY = "set_config_meets_an_admission_by_policy"
 
 OLD, GIVEN, BUSY, PLACE = "an_old_header_meets_a_new_client", "a_claim_given_back_meets_the_next_client", "num_open_meets_neighbours", "a_release_happens_before_the_admission_in_its_place"
 UPON, SEGMENT = "growth_upon_growth_meets_admission", "two_clients_of_one_segment_outlive_the_limiter"
@@ -177,8 +178,11 @@ MUTANTS = [
 
     # The limiter.
     mutant("mirror-not-written", "limiter.rs", "set_config", "inner.hot.limit.store(limit, Release);", "let _ = limit;", SET, WRITERS),
+    mutant("configuration-dropped-at-once", "limiter.rs", "set_config", "pin().defer(move || drop(replaced));", "drop(replaced);", POLICY),
+    mutant("policy-not-replaced", "limiter.rs", "set_config", "inner.hot.policy.store(Arc::as_ptr(&config).cast_mut(), Release);", "", POLICY),
+    mutants("policy-relaxed", "limiter.rs", [("set_config", "cast_mut(), Release)", "cast_mut(), crate::sync::Relaxed)"), ("policy", "load(Acquire)", "load(crate::sync::Relaxed)")], POLICY),
     mutant("writers-do-not-wait", "limiter.rs", "set_config", "let _writer = lock(&inner.writer);", "let _ = &inner.writer;", WRITERS),
-    mutants("mirror-written-first", "limiter.rs", [("set_config", "inner.config.store(Arc::new(config));", "inner.hot.limit.store(limit, Release);"), ("set_config", "        inner.hot.limit.store(limit, Release);\n        Ok(())", "        inner.config.store(Arc::new(config));\n        Ok(())")], SET, WRITERS),
+    mutants("mirror-written-first", "limiter.rs", [("set_config", "let replaced = inner.config.swap(config);", "inner.hot.limit.store(limit, Release); let replaced = inner.config.swap(config);"), ("set_config", "        inner.hot.limit.store(limit, Release);\n        Ok(())", "        Ok(())")], SET, WRITERS),
     mutants("mirror-relaxed", "limiter.rs", [("set_config", "store(limit, Release)", "store(limit, crate::sync::Relaxed)"), ("limit", "load(Acquire)", "load(crate::sync::Relaxed)")], SET, WRITERS),
 
     # The epochs.

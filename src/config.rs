@@ -50,6 +50,8 @@ pub struct Config {
     #[cfg(feature = "rules")]
     rules: Rules,
     pub(crate) shape: Shape,
+    #[cfg(connlimit_loom)]
+    pub(crate) life: crate::sync::Life,
 }
 
 /// What happens to a client that is not tracked yet when the table is at its memory bound.

@@ -7,11 +7,11 @@ use crate::audit::Registry;
 use crate::client::{Client, Identity};
 use crate::config::{Config, ConfigError, Family, WhenFull};
 use crate::counts::{Counts, no_limit_if_zero};
-use crate::epoch::{Anew, Enter, pin};
+use crate::epoch::{Anew, Enter, Guard, pin};
 use crate::permit::Permit;
 use crate::rejected::Rejected;
 use crate::session::Session;
-use crate::sync::{Acquire, Arc, ArcCell, AtomicU32, Mutex, Release, lock};
+use crate::sync::{Acquire, Arc, ArcCell, AtomicPtr, AtomicU32, Mutex, Release, lock};
 use crate::table::{Held, Refusal};
 use crate::tally::Tally;
 use core::borrow::Borrow;
@@ -74,6 +74,8 @@ struct Inner {
 struct Hot {
     /// The limit of `config`, for the path that must not pay for reading it; or [`BY_POLICY`].
     limit: AtomicU32,
+    /// What `config` holds, for threads that are pinned: they need no count on it.
+    policy: AtomicPtr<Config>,
     counts: Counts,
 }
 
@@ -85,10 +87,14 @@ impl Limiter {
     /// [preallocate](Config::with_preallocation).
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let config = config.resolved();
+        let config = Arc::new(config.resolved());
         // The epoch's first use sets it up under a lock: here, where nobody is being admitted yet.
         drop(pin());
-        let hot = Hot { limit: AtomicU32::new(mirrored_limit(&config)), counts: Counts::new(&config) };
+        let hot = Hot {
+            limit: AtomicU32::new(mirrored_limit(&config)),
+            policy: AtomicPtr::new(Arc::as_ptr(&config).cast_mut()),
+            counts: Counts::new(&config),
+        };
         Self {
             inner: Arc::new(Inner {
                 hot: CachePadded::new(hot),
@@ -238,6 +244,19 @@ impl Limiter {
         &self.inner.tally
     }
 
+    /// The configuration in force, without the price of counting who reads it.
+    #[inline]
+    pub(crate) fn policy<'a>(&'a self, _: &'a Guard) -> &'a Config {
+        // ORDERING: Acquire, with the Release in `set_config`: it is initialised.
+        let config = self.inner.hot.policy.load(Acquire);
+        // SAFETY: `config` holds it, until the last handle goes; or `set_config` has replaced it and leaves it to the
+        // epoch, and the guard is pinned.
+        let config = unsafe { &*config };
+        #[cfg(connlimit_loom)]
+        config.life.used();
+        config
+    }
+
     pub(crate) fn load_config(&self) -> impl Deref<Target = Arc<Config>> {
         self.inner.config.load()
     }
@@ -260,10 +279,14 @@ impl Limiter {
     pub fn set_config(&self, config: Config) -> Result<(), ConfigError> {
         let inner = &*self.inner;
         let _writer = lock(&inner.writer);
-        let config = config.adapted_to(&inner.config.load())?;
+        let config = Arc::new(config.adapted_to(&inner.config.load())?);
         let limit = mirrored_limit(&config);
-        inner.config.store(Arc::new(config));
-        // ORDERING: Release, with the Acquire in `acquire`.
+        // ORDERING: Release, with the Acquire in `policy`.
+        inner.hot.policy.store(Arc::as_ptr(&config).cast_mut(), Release);
+        let replaced = inner.config.swap(config);
+        // A thread that is pinned may have found it through `policy`.
+        pin().defer(move || drop(replaced));
+        // ORDERING: Release, with the Acquire in `limit`.
         inner.hot.limit.store(limit, Release);
         Ok(())
     }

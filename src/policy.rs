@@ -123,10 +123,10 @@ impl Limiter {
     pub fn try_admit(&self, client: impl Into<Client>) -> Result<Admission, Rejected> {
         let client = client.into();
         let guard = pin();
-        let config = self.load_config();
-        let (permit, open) = self.admit(client, &config, &guard)?;
+        let config = self.policy(&guard);
+        let (permit, open) = self.admit(client, config, &guard)?;
         let permit = self.entered(client, Ok(permit))?;
-        Ok(Admission { permit, open, zone: Zone::of(&config, client, open) })
+        Ok(Admission { permit, open, zone: Zone::of(config, client, open) })
     }
 
     /// How near to its limit `client` is now, with the connections that it has open.
@@ -193,7 +193,7 @@ impl Limiter {
     #[cold]
     #[inline(never)]
     pub(crate) fn acquire_by_policy(&self, client: Client, guard: &Guard) -> Result<Permit, Rejected> {
-        self.admit(client, &self.load_config(), guard).map(|(permit, _)| permit)
+        self.admit(client, self.policy(guard), guard).map(|(permit, _)| permit)
     }
 
     fn admit(&self, client: Client, config: &Config, guard: &Guard) -> Result<(Permit, u32), Rejected> {

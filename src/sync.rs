@@ -48,6 +48,31 @@ impl Life {
 }
 
 #[cfg(connlimit_loom)]
+impl Default for Life {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A copy of what it stands in is memory of its own.
+#[cfg(connlimit_loom)]
+impl Clone for Life {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(connlimit_loom)]
+impl PartialEq for Life {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+#[cfg(connlimit_loom)]
+impl Eq for Life {}
+
+#[cfg(connlimit_loom)]
 impl Drop for Life {
     fn drop(&mut self) {
         self.0.with_mut(|_| ());
@@ -69,8 +94,8 @@ pub(crate) struct ArcCell<T>(arc_swap::ArcSwap<T>);
 
 #[cfg(not(connlimit_loom))]
 impl<T> ArcCell<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(arc_swap::ArcSwap::from_pointee(value))
+    pub(crate) fn new(value: Arc<T>) -> Self {
+        Self(arc_swap::ArcSwap::new(value))
     }
 
     #[inline]
@@ -82,8 +107,9 @@ impl<T> ArcCell<T> {
         self.0.load_full()
     }
 
-    pub(crate) fn store(&self, value: Arc<T>) {
-        self.0.store(value);
+    /// Returns what it held.
+    pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
+        self.0.swap(value)
     }
 }
 
@@ -93,8 +119,8 @@ pub(crate) struct ArcCell<T>(Mutex<Arc<T>>);
 
 #[cfg(connlimit_loom)]
 impl<T> ArcCell<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(Mutex::new(Arc::new(value)))
+    pub(crate) fn new(value: Arc<T>) -> Self {
+        Self(Mutex::new(value))
     }
 
     pub(crate) fn load(&self) -> impl core::ops::Deref<Target = Arc<T>> + use<T> {
@@ -105,7 +131,7 @@ impl<T> ArcCell<T> {
         Arc::clone(&lock(&self.0))
     }
 
-    pub(crate) fn store(&self, value: Arc<T>) {
-        *lock(&self.0) = value;
+    pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
+        core::mem::replace(&mut lock(&self.0), value)
     }
 }

@@ -26,6 +26,22 @@ fn set_config_meets_admission() {
     });
 }
 
+/// The same where the whole configuration is read, while it is replaced and dropped.
+#[test]
+fn set_config_meets_an_admission_by_policy() {
+    model("set_config_meets_an_admission_by_policy", 3, 1, || {
+        let limiter = Limiter::new(Config::new(2).with_dry_run(true));
+        let other = limiter.clone();
+        let thread = thread::spawn(move || {
+            other.set_config(Config::new(1).with_soft_percent(50).unwrap()).unwrap();
+        });
+        let first = limiter.try_admit(CLIENT).unwrap();
+        thread.join().unwrap();
+        assert!(limiter.try_acquire(CLIENT).is_err(), "the new limit is reached");
+        drop(first);
+    });
+}
+
 /// Two writers: what admissions decide by is what `config` says, not the other one's.
 #[test]
 fn two_writers_leave_one_configuration() {
