@@ -9,6 +9,8 @@ pub(crate) mod config_text;
 pub(crate) mod keys;
 mod operation;
 mod peer;
+#[cfg(feature = "proxy-protocol")]
+pub(crate) mod proxy;
 mod world;
 
 use connlimit::{Embedded, EmbeddedPolicy};
