@@ -136,13 +136,15 @@ where
     S: AsyncRead + Unpin,
 {
     // Not only at the end: what was read for the signature may have the whole of a line that ends too early.
-    while !header.windows(2).any(|pair| pair == b"\r\n") {
+    let mut ended = header.windows(2).any(|pair| pair == b"\r\n");
+    while !ended {
         let allowed = LONGEST_V1 - header.len();
         if allowed == 0 {
             return Err(ProxyError::TooLong(LONGEST_V1));
         }
         let certain = if header.ends_with(b"\r") { 1 } else { 2 };
         read_up_to(stream, header, certain.min(allowed)).await?;
+        ended = header.ends_with(b"\r\n");
     }
     Ok(())
 }
