@@ -33,6 +33,12 @@ fn the_corpus_of_keys_passes() {
     replay("keys", oracle::keys::check);
 }
 
+#[cfg_attr(miri, ignore = "reads files")]
+#[test]
+fn the_corpus_of_policies_passes() {
+    replay("policy", oracle::policy::check);
+}
+
 #[cfg(feature = "serde")]
 #[cfg_attr(miri, ignore = "reads files")]
 #[test]
