@@ -81,7 +81,7 @@ impl Limits {
         if let Some(total) = self.total {
             config = config.with_max_total(total);
         }
-        with_rules(config, rules)
+        Ok(with_rules(config, rules))
     }
 
     /// Only what `shape` has.
@@ -101,24 +101,23 @@ impl Limits {
 }
 
 #[cfg(feature = "rules")]
-fn with_rules(config: Config, rules: &Rules) -> Result<Config, ConfigError> {
+fn with_rules(config: Config, rules: &Rules) -> Config {
     use connlimit::Allowance;
-    let networks = NETWORKS.map(|(addr, bits)| ipnet::IpNet::new(addr, bits).expect("a network"));
-    let allowances = rules.map(|rule| {
-        rule.map(|allow| match allow {
+    let given = NETWORKS.into_iter().zip(rules).filter_map(|((addr, bits), rule)| {
+        let allowance = match (*rule)? {
             Allow::Limit(limit) => Allowance::Limit(limit),
             Allow::Unlimited => Allowance::Unlimited,
             Allow::Deny => Allowance::Deny,
-        })
+        };
+        Some((ipnet::IpNet::new(addr, bits).expect("a network"), allowance))
     });
-    config
-        .with_rules(networks.into_iter().zip(allowances).filter_map(|(network, allowance)| Some((network, allowance?))))
+    config.with_rules(given).expect("one rule for each network")
 }
 
 #[cfg(not(feature = "rules"))]
-fn with_rules(config: Config, rules: &Rules) -> Result<Config, ConfigError> {
+fn with_rules(config: Config, rules: &Rules) -> Config {
     assert_eq!(rules, &Rules::default());
-    Ok(config)
+    config
 }
 
 /// All that may change in a run.

@@ -50,17 +50,14 @@ fn told_by(line: &[u8]) -> Option<Origin> {
         // "The receiver must ignore anything presented before the CRLF", but also "not tolerate a single CR": expected is
         // the caution. Others may take the CR for the end of the line.
         [b"PROXY", b"UNKNOWN", ..] => (!line.contains(&b'\r')).then_some(Origin::Proxy),
-        [b"PROXY", b"TCP4", source, destination, source_port, destination_port] => {
-            let addr = ipv4(text(source)?)?;
-            ipv4(text(destination)?)?;
+        [b"PROXY", family @ (b"TCP4" | b"TCP6"), source, destination, source_port, destination_port] => {
+            let addr = |field| match family {
+                b"TCP4" => Some(IpAddr::V4(ipv4(text(field)?)?)),
+                _ => Some(IpAddr::V6(ipv6(text(field)?)?)),
+            };
+            addr(destination)?;
             port(destination_port)?;
-            Some(client(addr, port(source_port)?))
-        }
-        [b"PROXY", b"TCP6", source, destination, source_port, destination_port] => {
-            let addr = ipv6(text(source)?)?;
-            ipv6(text(destination)?)?;
-            port(destination_port)?;
-            Some(client(addr, port(source_port)?))
+            Some(client(addr(source)?, port(source_port)?))
         }
         _ => None,
     }
@@ -79,12 +76,10 @@ fn port(field: &[u8]) -> Option<u16> {
 }
 
 /// In decimal digits, and without zeros in front.
-fn number(text: &str) -> Option<u64> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    // So many digits are out of any range here.
-    (plain && (1..10).contains(&text.len())).then(|| {
-        text.bytes().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')) //
-    })
+fn number(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = digits && (text == "0" || !text.starts_with('0'));
+    plain.then(|| text.parse().ok())?
 }
 
 /// Four numbers up to 255, with a dot between each other.
@@ -149,10 +144,9 @@ fn block(stream: &[u8], max_header: usize) -> (Verdict, usize) {
     };
     // Behind the addresses are TLVs, which "a receiver may choose to skip over".
     let origin = match (version_and_command, family_and_protocol) {
-        // LOCAL: "must discard the protocol block including the family".
-        (0x20, _) => Some(Origin::Proxy),
-        // UNSPEC: "free to accept the connection anyway and use the real endpoint addresses".
-        (0x21, 0x00) => Some(Origin::Proxy),
+        // LOCAL "must discard the protocol block including the family"; for UNSPEC a receiver is "free to accept the
+        // connection anyway and use the real endpoint addresses".
+        (0x20, _) | (0x21, 0x00) => Some(Origin::Proxy),
         (0x21, 0x11 | 0x12) => match *rest {
             [a, b, c, d, _, _, _, _, high, low, _, _, ..] => {
                 Some(client(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low])))
