@@ -80,14 +80,16 @@ impl Sums {
 #[cfg(not(connlimit_loom))]
 mod stripes {
     use crate::sync::{AtomicUsize, Relaxed};
+    use std::sync::OnceLock;
     use std::thread;
 
     /// A stripe is two cache lines; more of them than this help only where a sum would have become slow.
     const MOST: usize = 64;
 
-    /// As many as threads can run at once.
+    /// As many as threads can run at once. Finding that out takes the system several files, so it is done once.
     pub(super) fn count() -> usize {
-        thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST))
+        static COUNT: OnceLock<usize> = OnceLock::new();
+        *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST)))
     }
 
     /// Threads take numbers in turn, so that as few as possible share a stripe.

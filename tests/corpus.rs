@@ -33,9 +33,22 @@ fn the_corpus_of_keys_passes() {
     replay("keys", oracle::keys::check);
 }
 
+#[cfg_attr(miri, ignore = "reads files")]
+#[test]
+fn the_corpus_of_policies_passes() {
+    replay("policy", oracle::policy::check);
+}
+
 #[cfg(feature = "serde")]
 #[cfg_attr(miri, ignore = "reads files")]
 #[test]
 fn the_corpus_of_configurations_passes() {
     replay("config", oracle::config_text::check);
+}
+
+#[cfg(feature = "proxy-protocol")]
+#[cfg_attr(miri, ignore = "reads files")]
+#[test]
+fn the_corpus_of_proxy_headers_passes() {
+    replay("proxy", oracle::proxy::check);
 }

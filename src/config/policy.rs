@@ -203,8 +203,8 @@ impl Config {
         self.policy.soft_percent
     }
 
-    /// Counts what the limits would refuse, and refuses nothing on their account: limits of clients, tiers and the total.
-    /// A full table and an unknown peer are other matters, and refused as configured.
+    /// Counts what the limits would refuse, and refuses nothing on their account: limits of clients, tiers and the total,
+    /// and rules that deny. A full table and an unknown peer are other matters, and refused as configured.
     #[must_use]
     pub const fn with_dry_run(mut self, dry_run: bool) -> Self {
         self.policy.dry_run = dry_run;

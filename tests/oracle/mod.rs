@@ -9,6 +9,9 @@ pub(crate) mod config_text;
 pub(crate) mod keys;
 mod operation;
 mod peer;
+pub(crate) mod policy;
+#[cfg(feature = "proxy-protocol")]
+pub(crate) mod proxy;
 mod world;
 
 use connlimit::{Embedded, EmbeddedPolicy};

@@ -4,7 +4,7 @@
 
 mod builder;
 mod full;
-mod plain;
+#[path = "../oracle/mod.rs"]
+mod oracle;
 mod properties;
-mod settings;
 mod worked;

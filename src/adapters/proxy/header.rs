@@ -4,7 +4,7 @@
 //! least two bytes to go.
 
 use core::{fmt, net::SocketAddr};
-use proxy_header::{ParseConfig, ProxyHeader};
+use proxy_header::{ParseConfig, ProxiedAddress, ProxyHeader};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -135,12 +135,16 @@ async fn read_v1<S>(stream: &mut S, header: &mut Vec<u8>) -> Result<(), ProxyErr
 where
     S: AsyncRead + Unpin,
 {
-    while !header.ends_with(b"\r\n") {
-        if header.len() >= LONGEST_V1 {
+    // Not only at the end: what was read for the signature may have the whole of a line that ends too early.
+    let mut ended = header.windows(2).any(|pair| pair == b"\r\n");
+    while !ended {
+        let allowed = LONGEST_V1 - header.len();
+        if allowed == 0 {
             return Err(ProxyError::TooLong(LONGEST_V1));
         }
         let certain = if header.ends_with(b"\r") { 1 } else { 2 };
-        read_up_to(stream, header, certain).await?;
+        read_up_to(stream, header, certain.min(allowed)).await?;
+        ended = header.ends_with(b"\r\n");
     }
     Ok(())
 }
@@ -186,7 +190,21 @@ where
 fn origin(header: &[u8]) -> Result<Origin, ProxyError> {
     let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
     let (parsed, _length) = ProxyHeader::parse(header, config).map_err(|_| ProxyError::Malformed)?;
-    Ok(parsed.proxied_address().map_or(Origin::Proxy, |address| Origin::Client(address.source)))
+    let address = parsed.proxied_address();
+    if header.starts_with(V1) && !is_exact(header, address) {
+        return Err(ProxyError::Malformed);
+    }
+    Ok(address.map_or(Origin::Proxy, |address| Origin::Client(address.source)))
+}
+
+/// The parser reads ports as Rust does, with zeros or a sign in front, and looks at the beginning of `UNKNOWN` alone.
+fn is_exact(line: &[u8], address: Option<&ProxiedAddress>) -> bool {
+    match address {
+        Some(ProxiedAddress { source, destination, .. }) => {
+            line.ends_with(format!(" {} {}\r\n", source.port(), destination.port()).as_bytes())
+        }
+        None => line.starts_with(b"PROXY UNKNOWN ") || line.starts_with(b"PROXY UNKNOWN\r"),
+    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,11 @@ async fn malformed_headers_are_told_from_missing_ones() {
         b"PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n".to_vec(),
         b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n".to_vec(),
         b"PROXY UNKNOWN\rx\r\n".to_vec(),
+        b"PROXY UNKNOWNS\r\n".to_vec(),
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 00050000 25\r\n".to_vec(),
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 50000 025\r\n".to_vec(),
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 +50000 25\r\n".to_vec(),
+        b"PROXY TCP6 ::1 ::1 50000 +25\r\n".to_vec(),
         b"PROXY \r\nUNKNOWN\r\n".to_vec(),
         v2(&[0x31, 0x11, 0, 0]),
         v2(&[0x22, 0x11, 0, 0]),
@@ -91,6 +96,32 @@ async fn malformed_headers_are_told_from_missing_ones() {
     ] {
         let error = read(&header, 4096).await.unwrap_err();
         assert!(matches!(error, ProxyError::Malformed), "{header:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_ends_too_early_is_malformed_at_once() {
+    // Nothing comes after the bytes that tell: who asks for more of them has another error.
+    let error = read_header(&mut &b"PROXY TCP4\r\nabc"[..], MAX_HEADER).await.unwrap_err();
+    assert!(matches!(error, ProxyError::Malformed), "{error}");
+}
+
+#[tokio::test]
+async fn a_line_that_is_one_byte_too_long_is_too_long_however_it_arrives() {
+    let line = format!("PROXY UNKNOWN {}\r\n", "f".repeat(LONGEST_V1 - 15));
+    for first in 1..line.len() {
+        let (mut to, mut from) = tokio::io::duplex(256);
+        let sending = tokio::spawn({
+            let line = line.clone();
+            async move {
+                to.write_all(&line.as_bytes()[..first]).await.unwrap();
+                tokio::task::yield_now().await;
+                to.write_all(&line.as_bytes()[first..]).await.unwrap();
+            }
+        });
+        let error = read_header(&mut from, MAX_HEADER).await.expect_err("it is too long");
+        assert!(matches!(error, ProxyError::TooLong(LONGEST_V1)), "{error}, in pieces of {first} bytes and the rest");
+        sending.await.unwrap();
     }
 }
 

@@ -1,9 +1,9 @@
 //! The rules written a second time, with a map for each thing that is counted.
 
-use crate::settings::{LADDER, Limits, Peer, Settings, Shape};
+use super::settings::{LADDER, Limits, NETWORKS, Peer, Rules, Settings, Shape};
 use connlimit::{Rejected, Stats, Zone};
+use core::net::IpAddr;
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 /// A client, or a network of a tier: a family, and the bits in front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,34 @@ impl Place {
     }
 }
 
+/// What a rule gives to the clients of its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allow {
+    Limit(u32),
+    Unlimited,
+    Deny,
+}
+
+impl Allow {
+    /// By the longest network around the address that the peer connects from, or else the limit for everybody.
+    fn of(peer: Peer, limits: &Limits, rules: &Rules) -> Self {
+        let around = NETWORKS.into_iter().zip(rules).filter(|((network, bits), _)| contains(*network, *bits, peer));
+        let with_rule = around.filter_map(|((network, bits), rule)| Some((own_bits(network, bits), (*rule)?)));
+        with_rule.max_by_key(|(bits, _)| *bits).map_or(Self::Limit(limits.client), |(_, allow)| allow)
+    }
+}
+
+/// Whether a network has the peer's address. A mapped network has IPv4 addresses, as it is one of IPv4.
+fn contains(network: IpAddr, bits: u8, peer: Peer) -> bool {
+    let bits = own_bits(network, bits);
+    Place::of(Peer::Addr(network), (bits.min(32), bits)) == Place::of(peer, (bits.min(32), bits))
+}
+
+/// The length of a network's prefix in the family that it is of.
+fn own_bits(network: IpAddr, bits: u8) -> u8 {
+    if network.is_ipv6() && network.to_canonical().is_ipv4() { bits - 96 } else { bits }
+}
+
 pub(crate) struct Plain {
     shape: Shape,
     pub(crate) now: Settings,
@@ -42,6 +70,7 @@ struct Told {
     client_limit: u64,
     tier_limit: u64,
     total_limit: u64,
+    denied: u64,
     unknown_peer: u64,
     all_rejected: u64,
     shadow_rejected: u64,
@@ -57,6 +86,7 @@ impl Told {
             client_limit: rejected.client_limit,
             tier_limit: rejected.tier_limit,
             total_limit: rejected.total_limit,
+            denied: rejected.denied,
             unknown_peer: rejected.unknown_peer,
             all_rejected: rejected.total(),
             shadow_rejected: decisions.shadow_rejected,
@@ -79,11 +109,14 @@ impl Plain {
         self.total
     }
 
-    /// The first limit on the way up that has no room for `peer`.
-    fn refuses(&self, peer: Peer, limits: &Limits) -> Option<Rejected> {
+    /// The first limit on the way up that has no room for `peer`, if its rule leaves it with limits.
+    fn refuses(&self, peer: Peer, limits: &Limits, rules: &Rules) -> Option<Rejected> {
         let full = |open: u32, limit: Option<u32>| limit.is_some_and(|limit| limit > 0 && open >= limit);
-        if full(self.open(peer), Some(limits.client)) {
-            return Some(Rejected::ClientLimit);
+        match Allow::of(peer, limits, rules) {
+            Allow::Deny => return Some(Rejected::Denied),
+            Allow::Unlimited => return None,
+            Allow::Limit(limit) if full(self.open(peer), Some(limit)) => return Some(Rejected::ClientLimit),
+            Allow::Limit(_) => {}
         }
         for tier in self.tiers_of(peer) {
             let open = self.networks[tier].get(&Place::of(peer, LADDER[tier])).copied().unwrap_or(0);
@@ -102,9 +135,9 @@ impl Plain {
 
     /// The answer to an attempt: how many are open then, or why not.
     pub(crate) fn acquire(&mut self, peer: Peer) -> Result<u32, Rejected> {
-        let shadow = self.now.shadow.filter(|shadow| self.refuses(peer, shadow).is_some());
+        let shadow = self.now.shadow.filter(|(limits, rules)| self.refuses(peer, limits, rules).is_some());
         self.told.shadow_rejected += u64::from(shadow.is_some());
-        let mut refusal = self.refuses(peer, &self.now.limits);
+        let mut refusal = self.refuses(peer, &self.now.limits, &self.now.rules);
         if self.now.dry_run {
             self.told.dry_run_rejected += u64::from(refusal.is_some());
             refusal = None;
@@ -148,13 +181,16 @@ impl Plain {
             Some(Rejected::ClientLimit) => &mut told.client_limit,
             Some(Rejected::TierLimit) => &mut told.tier_limit,
             Some(Rejected::TotalLimit) => &mut told.total_limit,
+            Some(Rejected::Denied) => &mut told.denied,
             Some(Rejected::UnknownPeer) => &mut told.unknown_peer,
             Some(other) => unreachable!("the rules have no {other:?}"),
         } += 1;
     }
 
-    pub(crate) fn zone(&self, open: u32) -> Zone {
-        let limit = self.now.limits.client;
+    pub(crate) fn zone(&self, peer: Peer, open: u32) -> Zone {
+        let Allow::Limit(limit) = Allow::of(peer, &self.now.limits, &self.now.rules) else {
+            return Zone::Normal;
+        };
         let share = |percent| f64::from(open) > f64::from(limit) * f64::from(percent) / 100.0;
         // No limit is written as 0, and what nobody reaches is none either.
         if (1..1 << 20).contains(&limit) && self.now.soft_percent.is_some_and(share) {

@@ -1,10 +1,28 @@
 //! What a run is built with and changed to, and the configuration that says so.
 
+use super::plain::Allow;
 use connlimit::{Client, Config, ConfigError, Tier, UnknownPeer};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The tiers a run may have, narrow before wide: the prefixes of IPv4 and IPv6.
 pub(crate) const LADDER: [(u8, u8); 4] = [(30, 64), (24, 56), (16, 56), (0, 32)];
+
+/// The networks that there may be a rule for: around all of the peers, around some, and around one. The mapped one is
+/// 10.0.0.0/16.
+pub(crate) const NETWORKS: [(IpAddr, u8); 9] = [
+    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+    (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)), 8),
+    (IpAddr::V6(Ipv4Addr::new(10, 0, 0, 0).to_ipv6_mapped()), 112),
+    (IpAddr::V4(Ipv4Addr::new(10, 0, 1, 0)), 24),
+    (IpAddr::V4(Ipv4Addr::new(10, 0, 1, 2)), 32),
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+    (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0)), 32),
+    (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0)), 64),
+    (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 3)), 128),
+];
+
+/// For each of the [`NETWORKS`], its rule if there is one.
+pub(crate) type Rules = [Option<Allow>; NETWORKS.len()];
 
 /// Somebody who connects. Few networks, so that peers meet in them.
 #[derive(Clone, Copy, Debug)]
@@ -53,14 +71,17 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    fn config(&self) -> Result<Config, ConfigError> {
+    fn config(&self, rules: &Rules) -> Result<Config, ConfigError> {
         let mut config = Config::new(self.client);
         for (limit, (ipv4, ipv6)) in self.tiers.iter().zip(LADDER) {
             if let Some(limit) = limit {
                 config = config.with_tier(Tier::new(ipv4, ipv6, *limit)?)?;
             }
         }
-        Ok(self.total.map_or(config.clone(), |total| config.with_max_total(total)))
+        if let Some(total) = self.total {
+            config = config.with_max_total(total);
+        }
+        Ok(with_rules(config, rules))
     }
 
     /// Only what `shape` has.
@@ -79,28 +100,49 @@ impl Limits {
     }
 }
 
+#[cfg(feature = "rules")]
+fn with_rules(config: Config, rules: &Rules) -> Config {
+    use connlimit::Allowance;
+    let given = NETWORKS.into_iter().zip(rules).filter_map(|((addr, bits), rule)| {
+        let allowance = match (*rule)? {
+            Allow::Limit(limit) => Allowance::Limit(limit),
+            Allow::Unlimited => Allowance::Unlimited,
+            Allow::Deny => Allowance::Deny,
+        };
+        Some((ipnet::IpNet::new(addr, bits).expect("a network"), allowance))
+    });
+    config.with_rules(given).expect("one rule for each network")
+}
+
+#[cfg(not(feature = "rules"))]
+fn with_rules(config: Config, rules: &Rules) -> Config {
+    assert_eq!(rules, &Rules::default());
+    config
+}
+
 /// All that may change in a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
-    pub(crate) shadow: Option<Limits>,
+    pub(crate) shadow: Option<(Limits, Rules)>,
     pub(crate) soft_percent: Option<u8>,
     pub(crate) dry_run: bool,
     pub(crate) counting: bool,
     pub(crate) admit_unknown: bool,
+    pub(crate) rules: Rules,
 }
 
 impl Settings {
     /// The configuration to change a running limiter to.
     pub(crate) fn config(&self) -> Config {
         let unknown = if self.admit_unknown { UnknownPeer::AdmitUntracked } else { UnknownPeer::Refuse };
-        let mut config = self.limits.config().expect("the ladder is in order");
+        let mut config = self.limits.config(&self.rules).expect("the ladder is in order");
         config = config.with_dry_run(self.dry_run).with_counting(self.counting).with_unknown_peer(unknown);
         if let Some(percent) = self.soft_percent {
             config = config.with_soft_percent(percent).expect("a percentage");
         }
-        if let Some(shadow) = &self.shadow {
-            config = config.with_shadow(shadow.config().expect("the ladder is in order"));
+        if let Some((limits, rules)) = &self.shadow {
+            config = config.with_shadow(limits.config(rules).expect("the ladder is in order"));
         }
         config
     }
