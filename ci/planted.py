@@ -117,7 +117,7 @@ MUTANTS = [
     mutant("request-never-answered", "table/clock.rs", "tick", "self.pending.store(false, Release);", "", EXPIRES),
 
     # Older levels.
-    mutant("no-look-after-closing", "table.rs", "settle", "found => return Self::admit_if_alive(found, limit),", "_ => return Settled::Absent,", "revive_meets_growth", GROWTH),
+    mutant("no-look-after-closing", "table.rs", "settle", "found => return Self::admit_if_alive(&found, limit),", "_ => return Settled::Absent,", "revive_meets_growth", GROWTH),
     mutant("older-segment-not-forgone", "table/level.rs", "close", "self.forgo(index, budget);", "let _ = (index, budget);", GROWTH, GROWTH3),
     mutant("older-bin-not-closed", "table.rs", "settle", "let Some(segment) = level.close(hash, &self.budget, guard) else {", "let Some(segment) = level.segment(hash, guard) else {", GROWTH, GROWTH3),
     mutant("older-zero-left-alive", "table.rs", "settle", "if counter.stamp(self.clock.now()) {", "if counter.peek() == Count::ZERO {", "revive_meets_growth"),

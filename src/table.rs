@@ -241,7 +241,7 @@ impl<K: Key> Table<K> {
             let Some(segment) = level.segment(hash, guard) else {
                 continue;
             };
-            match Self::admit_if_alive(level.bin(&segment, hash).find(key), limit) {
+            match Self::admit_if_alive(&level.bin(&segment, hash).find(key), limit) {
                 Settled::Absent => {}
                 settled => return settled,
             }
@@ -251,8 +251,8 @@ impl<K: Key> Table<K> {
 
     /// A lingering word is not revived: the client moves to the newest level as it passes through zero.
     #[inline]
-    fn admit_if_alive(found: Find<'_>, limit: u32) -> Settled {
-        match found {
+    fn admit_if_alive(found: &Find<'_>, limit: u32) -> Settled {
+        match *found {
             Find::Found(counter, seen) if seen != Count::ZERO => match counter.admit(seen, limit) {
                 Admission::Admitted(open) => Settled::Held(Held::new(counter), open),
                 Admission::AtLimit => Settled::AtLimit,
@@ -276,7 +276,7 @@ impl<K: Key> Table<K> {
                         return Settled::Absent;
                     }
                 }
-                found => return Self::admit_if_alive(found, limit),
+                found => return Self::admit_if_alive(&found, limit),
             }
         }
     }

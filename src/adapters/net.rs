@@ -20,7 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod listen;
+pub(crate) mod listen;
 
 pub use listen::Listen;
 

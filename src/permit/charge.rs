@@ -4,8 +4,7 @@ use crate::config::MAX_TIERS;
 use crate::table::Held;
 use core::fmt;
 use core::mem::{ManuallyDrop, replace};
-use core::num::NonZero;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 /// The client's counter: all there is, unless the configuration has tiers or a total. Or several counters, in a box whose
 /// address is marked. Or nothing.
@@ -28,7 +27,7 @@ struct Several {
 /// A bit that no address of a counter or of a box has.
 const MARK: usize = 1;
 /// No address at all.
-const NOTHING: NonNull<()> = NonNull::without_provenance(NonZero::new(MARK).expect("one is not zero"));
+const NOTHING: NonNull<()> = NonNull::new(ptr::without_provenance_mut(MARK)).expect("not null");
 
 const _: () = assert!(align_of::<Several>() > MARK);
 

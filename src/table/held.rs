@@ -18,8 +18,8 @@ unsafe impl Sync for Held {}
 impl Held {
     /// The count that was just added to `counter`.
     #[inline(always)]
-    pub(super) const fn new(counter: &Counter) -> Self {
-        Self(NonNull::from_ref(counter))
+    pub(super) fn new(counter: &Counter) -> Self {
+        Self(NonNull::from(counter))
     }
 
     /// Connections that the counter counts now.

@@ -55,8 +55,15 @@ impl<K: Key> Segment<K> {
     }
 
     fn home() -> Home {
-        // SAFETY: the home of a segment is its first field (`repr(C)`).
-        unsafe { Home::new(|home| Self::free(home.cast())) }
+        /// # Safety
+        ///
+        /// As for [`Segment::free`]: `home` is that of such a segment, its first field (`repr(C)`).
+        unsafe fn free<K: Key>(home: NonNull<Home>) {
+            // SAFETY: the caller's duty.
+            unsafe { Segment::<K>::free(home.cast()) };
+        }
+        // SAFETY: the home stands in a segment of this type.
+        unsafe { Home::new(free::<K>) }
     }
 
     /// # Safety

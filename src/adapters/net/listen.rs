@@ -40,12 +40,19 @@ impl Listen for TcpListener {
 }
 
 #[cfg(unix)]
-mod unix {
+pub(crate) mod unix {
     use super::{Client, Listen, io};
     use std::os::unix::{
         ffi::OsStrExt,
         net::{SocketAddr, UnixListener, UnixStream},
     };
+    use std::path::Path;
+
+    /// The client of a socket that is bound to `path`.
+    pub(crate) fn client_of(path: Option<&Path>) -> Client {
+        let path = path.map_or(&[][..], |path| path.as_os_str().as_bytes());
+        Client::named([b"unix:", path].concat())
+    }
 
     /// The peers of a Unix socket are mostly unnamed, so all connections of one listener are counted as one client:
     /// `unix:` and the path the socket is bound to, as in `Client::named("unix:/run/app.sock")`.
@@ -62,12 +69,8 @@ mod unix {
         }
 
         fn client(&self, _stream: &UnixStream, _addr: &SocketAddr) -> Client {
-            let mut name = b"unix:".to_vec();
             let addr = self.local_addr();
-            if let Some(path) = addr.as_ref().ok().and_then(SocketAddr::as_pathname) {
-                name.extend_from_slice(path.as_os_str().as_bytes());
-            }
-            Client::named(name)
+            client_of(addr.as_ref().ok().and_then(SocketAddr::as_pathname))
         }
     }
 }

@@ -79,7 +79,7 @@ impl Transport for DuplexStream {}
 #[cfg(unix)]
 mod unix {
     use super::{Client, Context, Listen, Poll, Transport, io};
-    use std::os::unix::ffi::OsStrExt as _;
+    use crate::adapters::net::listen::unix::client_of;
     use tokio::net::{UnixListener, UnixStream, unix::SocketAddr};
 
     /// The peers of a Unix socket are mostly unnamed, so all connections of one listener are counted as one client:
@@ -97,12 +97,8 @@ mod unix {
         }
 
         fn client(&self, _stream: &UnixStream, _addr: &SocketAddr) -> Client {
-            let mut name = b"unix:".to_vec();
             let addr = self.local_addr();
-            if let Some(path) = addr.as_ref().ok().and_then(SocketAddr::as_pathname) {
-                name.extend_from_slice(path.as_os_str().as_bytes());
-            }
-            Client::named(name)
+            client_of(addr.as_ref().ok().and_then(SocketAddr::as_pathname))
         }
 
         fn local_addr(&self) -> io::Result<SocketAddr> {
