@@ -139,12 +139,12 @@ fn a_full_table_refuses_only_new_clients() {
                     Err(Refusal::Full) => {
                         ledger.answer(attempt, Answer::Full);
                         *refused.lock().unwrap() += 1;
+                        assert!(table.census().reserved_bytes <= bound as u64);
                     }
                 }
                 if guests.len() > 3 {
                     guests.swap_remove(thread_rng().gen_range(0..guests.len()));
                 }
-                assert!(table.census().reserved_bytes <= bound as u64);
             }
             guests
         };
@@ -154,6 +154,10 @@ fn a_full_table_refuses_only_new_clients() {
             assert_eq!(table.open(client, &pin()), ledger.held(client));
         }
         drop(guests);
+        for client in 14..40 {
+            let soon = (0..8).any(|_| table.acquire(client, 1, Anew).is_ok());
+            assert!(soon, "places without connections are used again");
+        }
         table.reclaim();
         let left = table.census();
         let overflows = left.slots.saturating_sub(SLOTS) / 2;
@@ -191,6 +195,19 @@ fn the_limiter_goes_while_permits_change_threads() {
             drop(world);
         });
         sent.into_inner().unwrap().len() as u64
+    });
+}
+
+/// There is room for the total from the first connections on, however many ask at once.
+#[test]
+fn first_connections_meet_at_the_total() {
+    explore("first", 4, || {
+        let world = World::new(Config::new(2).with_max_total(4)).with(4, Rejected::TotalLimit, |_| 0);
+        let client = Mutex::new(0..5);
+        let next = || client.lock().unwrap().next().unwrap();
+        let guests = together(4, || world.acquire(next()).into_iter().collect(), || drop(world.acquire(4)));
+        world.check(0..5);
+        guests.len() as u64
     });
 }
 
