@@ -232,21 +232,23 @@ fn a_client_its_network_and_the_total_agree() {
 #[test]
 fn sessions_meet_clients_that_pass_through_zero() {
     explore("sessions", 2, || {
-        let world = World::new(Config::new(1));
+        let world = World::new(Config::new(2));
+        let stay = Mutex::new(Vec::new());
         let pinned = || {
             let mut session = world.limiter.session();
-            let turns = thread_rng().gen_range(2..12);
-            drop(world.visit_by(0..5, turns, |client| session.try_acquire(client)));
+            let turns = thread_rng().gen_range(1..8);
+            let guests = world.visit_by(0..3, turns, |client| session.try_acquire(client));
+            stay.lock().unwrap().extend(guests);
         };
         let churn = || {
-            (0..8).for_each(|_| drop(world.acquire(thread_rng().gen_range(0..5))));
-            world.visit(0..5, 2)
+            (0..5).for_each(|_| drop(world.acquire(thread_rng().gen_range(0..3))));
+            world.acquire(thread_rng().gen_range(0..3)).into_iter().collect()
         };
-        let guests = together(2, churn, pinned);
-        world.check(0..5);
+        let guests = (together(2, churn, pinned), stay);
+        world.check(0..3);
         let dead = world.limiter.stats().v4.dead;
         drop(guests);
-        world.check(0..5);
+        world.check(0..3);
         dead
     });
 }
