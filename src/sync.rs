@@ -113,7 +113,7 @@ impl Drop for Life {
 /// again for the like, a living one, and that goes unnoticed this time.
 #[cfg(connlimit_shuttle)]
 pub(crate) mod living {
-    use std::cell::RefCell;
+    use core::cell::RefCell;
     use std::collections::BTreeSet;
 
     pub(super) type Name = u64;

@@ -292,4 +292,4 @@ const SAMPLE: usize = if cfg!(connlimit_shuttle) { 2 } else { 1 };
 #[cfg(not(connlimit_model))]
 const LARGE_SAMPLE: usize = 256;
 #[cfg(connlimit_model)]
-const LARGE_SAMPLE: usize = 1;
+const LARGE_SAMPLE: usize = if cfg!(connlimit_shuttle) { 4 } else { 1 };
