@@ -14,6 +14,18 @@ fail() {
   exit 1
 }
 
+# Expects the library not to compile with the flags $1, and to say that $2 is missing.
+refused_cfgs() {
+  local log=target/refused-cfgs.log
+  if RUSTFLAGS=$1 cargo check --lib --target-dir target/refused-cfgs >"$log" 2>&1; then
+    fail "$1 compiles without $2"
+  fi
+  grep -A 5 '^error' "$log" | grep -q "$2" || {
+    cat "$log"
+    fail "$1 fails for another reason than $2"
+  }
+}
+
 # The package's features, one to a line.
 features() {
   local map

@@ -21,7 +21,7 @@ from planted import EQUIVALENT, MUTANTS
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "target" / "mutants"
-CFGS = "--cfg connlimit_loom --cfg crossbeam_loom --cfg crossbeam_sanitize"
+CFGS = "--cfg connlimit_model --cfg connlimit_loom --cfg crossbeam_loom --cfg crossbeam_sanitize"
 TIERS = {"ideal": CFGS + " --cfg connlimit_ideal", "real": CFGS}
 # Our crate is compiled a hundred times and runs for seconds; what it depends on, the other way round.
 PROFILE = ["opt-level=1", "incremental=true", 'package."*".opt-level=3']

@@ -50,7 +50,7 @@ pub struct Config {
     #[cfg(feature = "rules")]
     rules: Rules,
     pub(crate) shape: Shape,
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     pub(crate) life: crate::sync::Life,
 }
 

@@ -3,7 +3,7 @@
 use crate::client::embedded::{Canonical, EmbeddedPolicy, canonical};
 use crate::client::{Client, Identity};
 use crate::config::{Config, Family, Tier};
-use crate::epoch::{Enter, Guard};
+use crate::epoch::{Anew, Enter, Guard};
 use crate::rejected::Rejected;
 use crate::table::{Held, MAX_COUNT, Refusal, Table};
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -83,7 +83,13 @@ impl Counts {
             tiers: (config.tiers().iter())
                 .map(|t| (Masks::new(t.ipv4_prefix(), t.ipv6_prefix()), Table::new(tier, all)))
                 .collect(),
-            total: total.map(|bytes| Table::new(bytes, false)),
+            total: total.map(|bytes| {
+                let table = Table::new(bytes, false);
+                // The one word is there from the start, and nobody needs its place: else the first connections of more
+                // threads than a bin has slots would leave each other no room.
+                drop(table.acquire(TOTAL, MAX_COUNT, Anew));
+                table
+            }),
         }
     }
 

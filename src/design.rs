@@ -131,6 +131,10 @@
 //! - **Loom** explores the interleavings of two or three threads on this code, with bins of two places and levels of one
 //!   bin. In the *ideal* tier the epoch is its own specification, and as eager as that allows; in the other it is the
 //!   real crossbeam-epoch. Models print how many executions they explored, and whether they were cut short.
+//! - **Shuttle** runs scenarios of four or five threads on this code under random schedules, with ideal epochs and with
+//!   bins of four places and segments of four bins: tables grow by several levels, drain, shrink, fill up and go away.
+//!   Who is admitted or refused, what is counted and what is freed is held against a ledger. That is a sample where loom
+//!   is exhaustive, and all accesses are sequentially consistent in it: it is about protocols, and loom about orderings.
 //! - **Mutants**: `ci/mutants.py` plants known bugs, weakened orderings among them, and fails if the models stay green.
 //! - **Properties** and **fuzz targets** compare whole histories of operations with a plain map; **stress** tests count
 //!   exactly what several threads hold; recorded **histories** are checked for linearizability.

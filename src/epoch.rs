@@ -120,6 +120,10 @@ mod imp {
 #[cfg(connlimit_ideal)]
 mod imp {
     use crate::sync::{Mutex, lock};
+    #[cfg(connlimit_loom)]
+    use loom::lazy_static;
+    #[cfg(connlimit_shuttle)]
+    use shuttle::lazy_static;
 
     #[derive(Debug)]
     pub(crate) struct Guard(usize);
@@ -150,7 +154,8 @@ mod imp {
         }
     }
 
-    loom::lazy_static! {
+    // Begins anew with each execution.
+    lazy_static! {
         static ref STATE: Mutex<State> = Mutex::new(State::default());
     }
 

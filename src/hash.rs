@@ -22,9 +22,17 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// A key from the operating system's randomness, by way of the standard library.
+    #[cfg(not(connlimit_shuttle))]
     pub(crate) fn new() -> Self {
         let source = RandomState::new();
         Self { k0: source.hash_one(0), k1: source.hash_one(1) }
+    }
+
+    /// A key that is part of the schedule: an execution that is run again has the same.
+    #[cfg(connlimit_shuttle)]
+    pub(crate) fn new() -> Self {
+        use shuttle::rand::{RngCore, thread_rng};
+        Self { k0: thread_rng().next_u64(), k1: thread_rng().next_u64() }
     }
 
     #[cfg(not(connlimit_loom))]

@@ -46,6 +46,8 @@ mod limiter;
 mod permit;
 mod policy;
 mod rejected;
+#[cfg(all(test, connlimit_shuttle))]
+mod scenarios;
 mod session;
 mod stats;
 mod sync;

@@ -252,7 +252,7 @@ impl Limiter {
         // SAFETY: `config` holds it, until the last handle goes; or `set_config` has replaced it and leaves it to the
         // epoch, and the guard is pinned.
         let config = unsafe { &*config };
-        #[cfg(connlimit_loom)]
+        #[cfg(connlimit_model)]
         config.life.used();
         config
     }

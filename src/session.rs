@@ -35,7 +35,7 @@ pub struct Session<'a> {
 }
 
 /// Calls between two moments at which a session lets go of the table.
-const CALLS_PER_PIN: u32 = 64;
+const CALLS_PER_PIN: u32 = if cfg!(connlimit_shuttle) { 4 } else { 64 };
 
 impl<'a> Session<'a> {
     pub(crate) fn new(limiter: &'a Limiter) -> Self {

@@ -177,7 +177,7 @@ impl From<Sums> for Decisions {
     }
 }
 
-#[cfg(all(test, not(connlimit_loom)))]
+#[cfg(all(test, not(connlimit_model)))]
 mod tests {
     use crate::{Config, Limiter, tally::Event};
 

@@ -66,13 +66,25 @@ const MAX_LEVELS: usize = 32;
 /// Inserts of one client in so many drain an older level in passing, so many bins each time. In a row, because
 /// neighbours are cheap to look at; more than one bin per insert, so that a level is drained before the next one
 /// that is twice its size has filled up.
-const DRAIN_ONE_IN: usize = if cfg!(connlimit_loom) { 1 } else { 16 };
-const DRAIN: usize = 64;
+const DRAIN_ONE_IN: usize = if cfg!(connlimit_loom) {
+    1
+} else if cfg!(connlimit_shuttle) {
+    2
+} else {
+    16
+};
+const DRAIN: usize = if cfg!(connlimit_shuttle) { 1 } else { 64 };
 /// Inserts of one client in so many look whether the table has become too large.
-const SHRINK_ONE_IN: usize = 256;
+const SHRINK_ONE_IN: usize = if cfg!(connlimit_shuttle) { 8 } else { 256 };
 /// Bins of the second level, if memory allows; after that each has twice as many as the one before. For few levels: a
 /// client that always has a connection stays where it was first seen, and each level in front of it costs it a look.
-const LARGE: usize = if cfg!(connlimit_loom) { 4 } else { 1 << 13 };
+const LARGE: usize = if cfg!(connlimit_loom) {
+    4
+} else if cfg!(connlimit_shuttle) {
+    8
+} else {
+    1 << 13
+};
 
 impl<K: Key> Table<K> {
     /// Bytes of the smallest table.

@@ -77,7 +77,7 @@ impl Sums {
     }
 }
 
-#[cfg(not(connlimit_loom))]
+#[cfg(not(connlimit_model))]
 mod stripes {
     use crate::sync::{AtomicUsize, Relaxed};
     use std::sync::OnceLock;
@@ -105,7 +105,7 @@ mod stripes {
 }
 
 /// A model has few threads, and wants them to meet.
-#[cfg(connlimit_loom)]
+#[cfg(connlimit_model)]
 mod stripes {
     pub(super) const fn count() -> usize {
         1
@@ -116,7 +116,7 @@ mod stripes {
     }
 }
 
-#[cfg(all(test, not(connlimit_loom)))]
+#[cfg(all(test, not(connlimit_model)))]
 mod tests {
     use super::*;
     use std::thread;

@@ -1,5 +1,5 @@
 //! The numbers of a limiter, as a recorder of `metrics` hears them.
-#![cfg(all(feature = "metrics", not(connlimit_loom)))]
+#![cfg(all(feature = "metrics", not(connlimit_model)))]
 #![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
 use connlimit::{Client, Config, Limiter, metrics::Exporter};

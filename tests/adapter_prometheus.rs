@@ -1,5 +1,5 @@
 //! The numbers of a limiter, as a scrape of a `prometheus-client` registry shows them.
-#![cfg(all(feature = "prometheus-client", not(connlimit_loom)))]
+#![cfg(all(feature = "prometheus-client", not(connlimit_model)))]
 #![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
 use connlimit::{Client, Config, Limiter, Permit, prometheus::LimiterCollector};

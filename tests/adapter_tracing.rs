@@ -1,5 +1,5 @@
 //! Refusals, as a subscriber of `tracing` hears them.
-#![cfg(all(feature = "tracing", not(connlimit_loom)))]
+#![cfg(all(feature = "tracing", not(connlimit_model)))]
 #![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
 use connlimit::{Client, Rejected, tracing::RejectLog};

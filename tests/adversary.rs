@@ -1,5 +1,5 @@
 //! Peers and threads that do their worst. Each has a bound on memory or places, asserted in counts.
-#![cfg(not(any(connlimit_loom, miri)))]
+#![cfg(not(any(connlimit_model, miri)))]
 
 use connlimit::{Config, Limiter, Permit, Rejected};
 use core::net::Ipv4Addr;

@@ -1,5 +1,5 @@
 //! Looking at all clients while the table changes.
-#![cfg(not(connlimit_loom))]
+#![cfg(not(connlimit_model))]
 #![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
 use connlimit::{Client, Config, Limiter};

@@ -1,5 +1,5 @@
 //! Every input that fuzzing was started from or has found, without a fuzzer: these runs belong to every build.
-#![cfg(not(connlimit_loom))]
+#![cfg(not(connlimit_model))]
 
 mod oracle;
 

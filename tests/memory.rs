@@ -1,5 +1,5 @@
 //! What the table takes from the allocator, counted: bounded, small per client, and given back.
-#![cfg(not(any(connlimit_loom, miri, feature = "audit")))] // an audit remembers each permit
+#![cfg(not(any(connlimit_model, miri, feature = "audit")))] // an audit remembers each permit
 
 use connlimit::{Config, Limiter, Permit, Rejected, WhenFull};
 use core::alloc::{GlobalAlloc, Layout};

@@ -1,5 +1,5 @@
 //! What holds for every run, every pair of addresses and every configuration.
-#![cfg(not(connlimit_loom))]
+#![cfg(not(connlimit_model))]
 
 mod oracle;
 

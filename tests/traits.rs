@@ -1,5 +1,5 @@
 //! What the public types may be used for, as a table: changing a row is a change of the interface.
-#![cfg(not(connlimit_loom))]
+#![cfg(not(connlimit_model))]
 
 use connlimit::{
     Client, ClientCount, Clients, Config, ConfigError, Limiter, Permit, Rejected, Session, Stats, WhenFull,

@@ -165,7 +165,7 @@ impl fmt::Debug for Entry {
     }
 }
 
-#[cfg(all(test, not(connlimit_loom)))]
+#[cfg(all(test, not(connlimit_model)))]
 mod tests {
     use super::*;
     use crate::config::Config;

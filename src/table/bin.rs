@@ -7,7 +7,7 @@
 
 use super::budget::Budget;
 use super::clock::Clock;
-#[cfg(not(connlimit_loom))]
+#[cfg(not(connlimit_model))]
 use super::counter::LINE;
 use super::counter::{Count, Counter};
 use super::header::{Header, MAX_SLOTS};
@@ -26,7 +26,7 @@ pub(super) struct Bin<K: Key> {
     inline: K::Inline,
 }
 
-#[cfg(not(connlimit_loom))]
+#[cfg(not(connlimit_model))]
 const _: () = {
     assert!(size_of::<Bin<u32>>() == LINE);
     assert!(size_of::<Bin<u128>>() == 2 * LINE);
@@ -97,7 +97,7 @@ impl<K: Key> Bin<K> {
         self.header()
     }
 
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     pub(super) fn new() -> Self {
         Self { header: AtomicU64::new(0), overflow: AtomicPtr::new(ptr::null_mut()), inline: Slots::new() }
     }

@@ -14,7 +14,7 @@
 //! ```
 
 use super::home::Home;
-#[cfg(connlimit_loom)]
+#[cfg(connlimit_model)]
 use crate::sync::Life;
 use crate::sync::{AcqRel, Acquire, AtomicPtr, AtomicU32, Relaxed, Release};
 use core::ptr::NonNull;
@@ -70,24 +70,24 @@ pub(super) enum Released {
 pub(crate) struct Counter {
     word: AtomicU32,
     /// See [`home_cell`](Self::home_cell).
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     home: AtomicPtr<Home>,
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     pub(super) life: Life,
 }
 
 /// Bytes of a cache line. Each that holds counters begins with eight bytes of something else; see [`Counter::orphan`].
-#[cfg(not(connlimit_loom))]
+#[cfg(not(connlimit_model))]
 pub(super) const LINE: usize = 64;
 
 impl Counter {
-    #[cfg(any(test, connlimit_loom))]
+    #[cfg(any(test, connlimit_model))]
     pub(super) fn new(word: u32) -> Self {
         Self {
             word: AtomicU32::new(word),
-            #[cfg(connlimit_loom)]
+            #[cfg(connlimit_model)]
             home: AtomicPtr::new(core::ptr::null_mut()),
-            #[cfg(connlimit_loom)]
+            #[cfg(connlimit_model)]
             life: Life::new(),
         }
     }
@@ -207,7 +207,7 @@ impl Counter {
     /// # Safety
     ///
     /// As for [`orphan`](Self::orphan).
-    #[cfg(not(connlimit_loom))]
+    #[cfg(not(connlimit_model))]
     unsafe fn home_cell(&self) -> &AtomicPtr<Home> {
         let line = core::ptr::from_ref(self).addr() & !(LINE - 1);
         // SAFETY: the line is within the word's allocation, exposed by the caller's duty; the layout of bins and blocks
@@ -216,13 +216,13 @@ impl Counter {
     }
 
     /// Loom's atomics cannot change their type.
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     unsafe fn home_cell(&self) -> &AtomicPtr<Home> {
         &self.home
     }
 }
 
-#[cfg(all(test, not(connlimit_loom)))]
+#[cfg(all(test, not(connlimit_model)))]
 mod tests {
     use super::*;
 

@@ -79,7 +79,7 @@ impl Header {
     }
 }
 
-#[cfg(all(test, not(connlimit_loom)))]
+#[cfg(all(test, not(connlimit_model)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

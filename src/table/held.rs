@@ -54,7 +54,7 @@ impl Drop for Held {
     #[inline(always)]
     fn drop(&mut self) {
         let counter = self.counter();
-        #[cfg(connlimit_loom)]
+        #[cfg(connlimit_model)]
         counter.life.used();
         if counter.release() == Released::LastOrphan {
             // SAFETY: the answer was `LastOrphan`; nothing follows.

@@ -285,11 +285,11 @@ unsafe impl<K: Key> Send for Level<K> {}
 unsafe impl<K: Key> Sync for Level<K> {}
 
 /// Bins looked at to judge how full a level is, within one part in ten: 2 KiB of IPv4 bins; and within one in thirty.
-#[cfg(not(connlimit_loom))]
+#[cfg(not(connlimit_model))]
 const SAMPLE: usize = 32;
-#[cfg(connlimit_loom)]
-const SAMPLE: usize = 1;
-#[cfg(not(connlimit_loom))]
+#[cfg(connlimit_model)]
+const SAMPLE: usize = if cfg!(connlimit_shuttle) { 2 } else { 1 };
+#[cfg(not(connlimit_model))]
 const LARGE_SAMPLE: usize = 256;
-#[cfg(connlimit_loom)]
-const LARGE_SAMPLE: usize = 1;
+#[cfg(connlimit_model)]
+const LARGE_SAMPLE: usize = if cfg!(connlimit_shuttle) { 4 } else { 1 };

@@ -6,16 +6,19 @@
 use super::bin::Bin;
 use super::home::Home;
 use super::slots::Key;
-#[cfg(connlimit_loom)]
+#[cfg(connlimit_model)]
 use super::slots::Slots;
 use crate::sync::{AcqRel, Acquire, AtomicUsize};
 use core::ptr::NonNull;
 
 /// Bins per segment.
-#[cfg(not(connlimit_loom))]
-pub(super) const BINS: usize = 512;
-#[cfg(connlimit_loom)]
-pub(super) const BINS: usize = 1;
+pub(super) const BINS: usize = if cfg!(connlimit_loom) {
+    1
+} else if cfg!(connlimit_shuttle) {
+    4
+} else {
+    512
+};
 
 #[repr(C)]
 pub(super) struct Segment<K: Key> {
@@ -38,7 +41,7 @@ pub(super) enum Drained {
 impl<K: Key> Segment<K> {
     /// A segment, to be freed with [`free`](Self::free) or through a box. Its provenance is exposed, for
     /// `Counter::orphan`.
-    #[cfg(not(connlimit_loom))]
+    #[cfg(not(connlimit_model))]
     pub(super) fn new() -> NonNull<Self> {
         let segment = zeroed::<Self>();
         // SAFETY: fresh memory of the right layout, in which `home` comes first; zeroes are no value for that part, but
@@ -47,7 +50,7 @@ impl<K: Key> Segment<K> {
         segment
     }
 
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     pub(super) fn new() -> NonNull<Self> {
         let bins = core::array::from_fn(|_| Bin::new());
         let segment = Box::new(Self { home: Self::home(), drained: AtomicUsize::new(0), bins });
@@ -126,14 +129,14 @@ impl<K: Key> Segment<K> {
 
 /// An empty overflow block. Its provenance is exposed, for `Counter::orphan`.
 pub(super) fn new_overflow<K: Key>() -> *mut K::Overflow {
-    #[cfg(not(connlimit_loom))]
+    #[cfg(not(connlimit_model))]
     return zeroed().as_ptr();
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     Box::into_raw(Box::new(Slots::new()))
 }
 
 /// Memory for a `T`, as a box would have it, full of zeroes and with exposed provenance.
-#[cfg(not(connlimit_loom))]
+#[cfg(not(connlimit_model))]
 fn zeroed<T>() -> NonNull<T> {
     let layout = core::alloc::Layout::new::<T>();
     assert_ne!(layout.size(), 0);

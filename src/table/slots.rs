@@ -1,7 +1,7 @@
 //! The memory of keys and counters, and the two key widths.
 
 use super::clock::Clock;
-#[cfg(not(connlimit_loom))]
+#[cfg(not(connlimit_model))]
 use super::counter::LINE;
 use super::counter::{Count, Counter};
 use crate::hash::Input;
@@ -16,15 +16,15 @@ pub(crate) trait Key: Copy + Eq + Input + Send + Sync + 'static {
 }
 
 // A model fills a bin with two clients; the product fills one cache line (IPv4) or two, and as much with a block.
-#[cfg(not(connlimit_loom))]
+#[cfg(not(connlimit_model))]
 mod len {
     pub(super) const INLINE: [usize; 2] = [6, 5];
     pub(super) const OVERFLOW: [usize; 2] = [8, 6];
 }
-#[cfg(connlimit_loom)]
+#[cfg(connlimit_model)]
 mod len {
-    pub(super) const INLINE: [usize; 2] = [1, 1];
-    pub(super) const OVERFLOW: [usize; 2] = [1, 1];
+    pub(super) const INLINE: [usize; 2] = if cfg!(connlimit_shuttle) { [2, 2] } else { [1, 1] };
+    pub(super) const OVERFLOW: [usize; 2] = INLINE;
 }
 impl Key for u32 {
     type Cell = AtomicU32;
@@ -43,7 +43,7 @@ impl Key for u128 {
 pub(crate) trait KeyCell<K>: Send + Sync {
     fn guess(&self) -> K;
     fn write(&self, key: K);
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     fn new() -> Self;
 }
 
@@ -60,7 +60,7 @@ impl KeyCell<u32> for AtomicU32 {
         self.store(key, Release);
     }
 
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     fn new() -> Self {
         Self::new(0)
     }
@@ -81,7 +81,7 @@ impl KeyCell<u128> for [AtomicU64; 2] {
         self[1].store((key >> 64) as u64, Release);
     }
 
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     fn new() -> Self {
         [AtomicU64::new(0), AtomicU64::new(0)]
     }
@@ -108,7 +108,7 @@ pub(crate) trait Slots<K: Key>: Send + Sync {
     fn sift(&self, clock: &Clock) -> Sifted;
     /// Counters with connections.
     fn live(&self) -> usize;
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     fn new() -> Self;
 }
 
@@ -122,14 +122,14 @@ pub(crate) struct SlotArray<C, const N: usize> {
 
 impl<C, const N: usize> SlotArray<C, N> {
     /// Whether that is so for an array at `offset` in a line.
-    #[cfg(not(connlimit_loom))]
+    #[cfg(not(connlimit_model))]
     pub(super) const fn is_well_placed(offset: usize) -> bool {
         let first = (offset + core::mem::offset_of!(Self, counters)) % LINE;
         first >= size_of::<u64>() && first + size_of::<[Counter; N]>() <= LINE
     }
 }
 
-#[cfg(not(connlimit_loom))]
+#[cfg(not(connlimit_model))]
 const _: () = {
     assert!(SlotArray::<AtomicU32, { len::OVERFLOW[0] }>::is_well_placed(0));
     assert!(SlotArray::<[AtomicU64; 2], { len::OVERFLOW[1] }>::is_well_placed(0));
@@ -178,7 +178,7 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, 
         self.counters.iter().map(|counter| usize::from(counter.peek().open() > 0)).sum()
     }
 
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     fn new() -> Self {
         Self { keys: core::array::from_fn(|_| C::new()), counters: core::array::from_fn(|_| Counter::new(0)) }
     }
@@ -212,7 +212,7 @@ impl<K: Key, S: Slots<K>> Slots<K> for Block<S> {
         self.0.live()
     }
 
-    #[cfg(connlimit_loom)]
+    #[cfg(connlimit_model)]
     fn new() -> Self {
         Self(S::new())
     }

@@ -2,7 +2,7 @@
 //!
 //! They come from public bug threads and from reading servers that carry a limiter of their own. A test's comment
 //! names the class of the fault; a limiter with that fault fails it.
-#![cfg(not(connlimit_loom))]
+#![cfg(not(connlimit_model))]
 
 mod exactness;
 mod identity;

@@ -3,7 +3,7 @@
 //! A run is right when there is one order of its operations, true to real time, in which each gives the answer
 //! that a plain counter would have given (linearizability, Herlihy and Wing 1990). Clients share nothing, so each
 //! client's part is explained for itself (locality, ibid.), and that is what keeps the search small.
-#![cfg(not(connlimit_loom))]
+#![cfg(not(connlimit_model))]
 
 mod checker;
 mod checker_is_right;

@@ -1,5 +1,5 @@
 //! Tiers, the total, the soft zone, shadow and dry run: what a configuration says beyond one limit for everybody.
-#![cfg(not(connlimit_loom))]
+#![cfg(not(connlimit_model))]
 #![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
 mod builder;

@@ -2,7 +2,7 @@
 //!
 //! `CONNLIMIT_STRESS_OPS` sets how many operations each test of this binary makes; the default suits two cores
 //! and a few seconds in all. `cargo test --release --test stress -- --ignored` runs the long soak.
-#![cfg(not(connlimit_loom))]
+#![cfg(not(connlimit_model))]
 
 mod bounds;
 mod crowd;
