@@ -118,12 +118,13 @@
 //! - Memory of a table never exceeds its share of [`Config::table_memory`](crate::Config::table_memory): a level is
 //!   reserved whole before it is put in front, and given back segment by segment once freed. A thread that loses the
 //!   race to install a segment holds one more for an instant.
-//! - A look-up reads at most one bin per level: 14 places (11 for IPv6). There are at most 32 levels, and one or two unless
-//!   long-lived clients sit in older ones.
+//! - A look-up reads at most one bin per level: 13 places (11 for IPv6). There are at most 32 levels: one, or a few while
+//!   older ones drain or long-lived clients sit in them.
 //! - A long-lived client holds its segment (32 KiB for IPv4, 64 KiB for IPv6, and as much again if each of its bins has an
 //!   overflow block), not its level.
-//! - The second level has 8192 bins (half a MiB for IPv4, if memory allows), each further one twice as many as the one
-//!   before. A level is crowded when half of its inline places are in use.
+//! - The second level has 8192 bins (half a MiB for IPv4, if memory allows), each larger one twice as many as the one
+//!   before. A level is crowded when half of its inline places are in use, and too large when one in 64 is.
+//! - Near the bound, a newcomer may be refused while another thread that has reserved memory is just about to put it to use.
 //! - Draining is done in passing by inserts, 64 bins by one insert in sixteen.
 //!
 //! # What is checked, and how

@@ -109,10 +109,11 @@ impl<K: Key> Table<K> {
         table
     }
 
-    /// The largest level that fits into `bytes` with every overflow block there is.
+    /// The largest level that fits into `bytes` with nearly every overflow block there is: whoever says how many bytes
+    /// likes powers of two, and those would just miss it.
     fn most_bins(bytes: usize) -> usize {
         let mut bins = BINS;
-        while Level::<K>::bytes(bins * 2) + bins * 2 * size_of::<K::Overflow>() <= bytes {
+        while Level::<K>::bytes(bins * 2) + bins * 2 / 8 * 7 * size_of::<K::Overflow>() <= bytes {
             bins *= 2;
         }
         bins
@@ -192,8 +193,8 @@ impl<K: Key> Table<K> {
 
     /// Admits a client that has no live word in the newest level.
     ///
-    /// Ends: it starts over only when a word died, a client was published, or the roster changed meanwhile, each by
-    /// another thread's progress; or when this thread has itself put a larger level in front, or found that none is due.
+    /// Ends: it starts over only when a word died, a slot was claimed or published, or the roster changed meanwhile, each
+    /// by another thread's progress; or when this thread has itself put a larger level in front, or found that none is due.
     #[cold]
     #[inline(never)]
     fn acquire_slow(&self, key: K, hash: u64, limit: u32, guard: &Guard) -> Result<(Held, u32), Refusal> {
@@ -235,7 +236,7 @@ impl<K: Key> Table<K> {
                     return Ok((held, 1));
                 }
                 Insert::Changed => {}
-                Insert::Crowded => may_grow = newest.is_crowded(hash, guard) && self.grow(roster, guard),
+                Insert::Crowded => may_grow = newest.is_crowded(hash, &self.clock, guard) && self.grow(roster, guard),
                 Insert::Full => {
                     if !self.grow(roster, guard) {
                         return Err(Refusal::Full);
@@ -301,7 +302,8 @@ impl<K: Key> Table<K> {
         while larger > bins && !self.renew(roster, larger, guard) {
             larger /= 2;
         }
-        larger > bins
+        // Who has changed the roster meanwhile may have taken the memory.
+        larger > bins || !core::ptr::eq(roster, self.roster.load(guard))
     }
 
     fn renew(&self, roster: &Roster<K>, bins: usize, guard: &Guard) -> bool {
@@ -365,13 +367,17 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Puts a smaller level in front when all levels together have few clients for the size of the newest.
+    /// Puts a smaller level in front when few slots of all levels together are in use for the size of the newest; but not
+    /// while older ones are still being drained, or a table that shrinks and grows again would pile them up.
     fn shrink(&self, roster: &Roster<K>, hash: u64, guard: &Guard) -> bool {
         let bins = roster.newest().bins();
+        let left: usize = roster.older().map(Level::left).sum();
         bins > BINS
+            // A segment that a parked connection holds is none of these.
+            && left * 8 <= bins / BINS
             && roster.levels().count() <= MAX_LEVELS / 2
-            && roster.levels().map(|level| level.estimate(hash, guard)).sum::<usize>() * 64 < bins * K::Inline::LEN
-            // An eighth of the size is mostly empty still; and a level that has just grown sixteenfold is too full for this.
+            && roster.levels().map(|level| level.estimate(hash, &self.clock, guard)).sum::<usize>() * 64 < bins * K::Inline::LEN
+            // An eighth of the size is mostly empty still.
             && self.renew(roster, (bins / 8).max(BINS), guard)
     }
 }

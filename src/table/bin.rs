@@ -358,11 +358,15 @@ impl<K: Key> Bin<K> {
     /// block are exposed.
     pub(super) unsafe fn orphan(&self, home: NonNull<Home>) -> usize {
         let mut marked = 0;
-        // This has read the header before the first mark takes its place, and needs no keys.
-        self.for_each(|_, counter| {
-            // SAFETY: by the caller's duty.
-            marked += usize::from(unsafe { counter.orphan(home) });
-        });
+        // Read before the first mark takes its place. Keys are not read at all.
+        let mut slots = self.header().valid();
+        while slots != 0 {
+            if let Some((_, counter)) = self.slot(slots.trailing_zeros() as usize) {
+                // SAFETY: by the caller's duty.
+                marked += usize::from(unsafe { counter.orphan(home) });
+            }
+            slots &= slots - 1;
+        }
         marked
     }
 
@@ -375,11 +379,15 @@ impl<K: Key> Bin<K> {
         self.overflow().is_some()
     }
 
-    /// Words with connections, those about to be published included.
-    #[inline]
-    pub(super) fn live(&self) -> usize {
-        // Where no client is, the word is zero or dead.
-        self.inline.live() + self.overflow().map_or(0, Slots::live)
+    /// Slots that cannot be had: those of clients with connections, and of dead words that have not expired.
+    pub(super) fn in_use(&self, clock: &Clock) -> u32 {
+        let valid = self.header().valid();
+        let count = |sifted: Sifted, valid: u32| (valid & !(sifted.zero | sifted.expired)).count_ones();
+        let mut in_use = count(self.inline.sift(clock), valid & Self::INLINE_MASK);
+        if valid & !Self::INLINE_MASK != 0 {
+            in_use += self.overflow().map_or(0, |block| count(block.sift(clock), valid >> K::Inline::LEN));
+        }
+        in_use
     }
 
     /// Visits the words of valid slots, with the key that each slot seems to hold.

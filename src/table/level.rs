@@ -2,6 +2,7 @@
 
 use super::bin::{Bin, Find};
 use super::budget::Budget;
+use super::clock::Clock;
 use super::segment::{BINS, Drained, Segment};
 use super::slots::{Key, Slots};
 use crate::epoch::Guard;
@@ -53,7 +54,7 @@ pub(super) enum Spot<'g, K: Key> {
 }
 
 impl<K: Key> Level<K> {
-    /// Bins that fit into `bytes`, overflow aside; for sizing.
+    /// Bytes of a level of so many bins, overflow aside.
     pub(super) const fn bytes(bins: usize) -> usize {
         let segments = bins.div_ceil(BINS);
         Self::directory_bytes(segments) + segments * size_of::<Segment<K>>()
@@ -180,8 +181,13 @@ impl<K: Key> Level<K> {
 
     /// Whether every segment is gone.
     pub(super) fn is_gone(&self) -> bool {
+        self.left() == 0
+    }
+
+    /// Segments that are not gone.
+    pub(super) fn left(&self) -> usize {
         // ORDERING: Acquire, with `count_gone`.
-        self.gone.load(Acquire) == self.segments()
+        self.segments() - self.gone.load(Acquire)
     }
 
     /// Drains up to `bins` bins of one segment, and retires it when it is empty. Callers take turns around the level,
@@ -235,23 +241,25 @@ impl<K: Key> Level<K> {
 
     /// Whether half of the inline slots around `hash` are in use: soon enough that few bins overflow, and late enough that
     /// the next level will not be empty.
-    pub(super) fn is_crowded(&self, hash: u64, guard: &Guard) -> bool {
+    pub(super) fn is_crowded(&self, hash: u64, clock: &Clock, guard: &Guard) -> bool {
         // What few bins say is put to many more: somewhere in a large level there are always some that are fuller.
-        let crowded = |bins| self.sample(bins, hash, guard) * 2 >= bins * K::Inline::LEN;
+        let crowded = |bins| self.sample(bins, hash, clock, guard) * 2 >= bins * K::Inline::LEN;
         crowded(SAMPLE) && crowded(LARGE_SAMPLE)
     }
 
-    /// Clients with connections in the whole level, judged by the neighbourhood of `hash`.
-    pub(super) fn estimate(&self, hash: u64, guard: &Guard) -> usize {
-        self.sample(SAMPLE, hash, guard) * (self.bins() / SAMPLE)
+    /// Slots in use in the whole level, judged by the neighbourhood of `hash`.
+    pub(super) fn estimate(&self, hash: u64, clock: &Clock, guard: &Guard) -> usize {
+        self.sample(SAMPLE, hash, clock, guard) * (self.bins() / SAMPLE)
     }
 
-    /// Clients with connections in a run of so many bins around `hash`.
-    fn sample(&self, bins: usize, hash: u64, guard: &Guard) -> usize {
+    /// Slots in use in a run of so many bins around `hash`.
+    fn sample(&self, bins: usize, hash: u64, clock: &Clock, guard: &Guard) -> usize {
         let (index, bin) = self.position(hash);
         let first = bin & !(bins - 1);
         match self.spot(index, guard) {
-            Spot::There(segment) => segment.bins()[first..first + bins].iter().map(Bin::live).sum(),
+            Spot::There(segment) => {
+                segment.bins()[first..first + bins].iter().map(|bin| bin.in_use(clock) as usize).sum()
+            }
             Spot::Untouched | Spot::Gone => 0,
         }
     }

@@ -19,13 +19,14 @@ pub(crate) trait Key: Copy + Eq + Input + Send + Sync + 'static {
 #[cfg(not(connlimit_model))]
 mod len {
     pub(super) const INLINE: [usize; 2] = [6, 5];
-    pub(super) const OVERFLOW: [usize; 2] = [8, 6];
+    pub(super) const OVERFLOW: [usize; 2] = [7, 6];
 }
 #[cfg(connlimit_model)]
 mod len {
     pub(super) const INLINE: [usize; 2] = if cfg!(connlimit_shuttle) { [2, 2] } else { [1, 1] };
     pub(super) const OVERFLOW: [usize; 2] = INLINE;
 }
+
 impl Key for u32 {
     type Cell = AtomicU32;
     type Inline = SlotArray<AtomicU32, { len::INLINE[0] }>;
@@ -106,8 +107,6 @@ pub(crate) trait Slots<K: Key>: Send + Sync {
     fn looks_like(&self, key: K) -> u32;
     /// What can be said of the counters, without branches as well.
     fn sift(&self, clock: &Clock) -> Sifted;
-    /// Counters with connections.
-    fn live(&self) -> usize;
     #[cfg(connlimit_model)]
     fn new() -> Self;
 }
@@ -131,8 +130,8 @@ impl<C, const N: usize> SlotArray<C, N> {
 
 #[cfg(not(connlimit_model))]
 const _: () = {
-    assert!(SlotArray::<AtomicU32, { len::OVERFLOW[0] }>::is_well_placed(0));
-    assert!(SlotArray::<[AtomicU64; 2], { len::OVERFLOW[1] }>::is_well_placed(0));
+    assert!(SlotArray::<AtomicU32, { len::OVERFLOW[0] }>::is_well_placed(size_of::<AtomicU64>()));
+    assert!(SlotArray::<[AtomicU64; 2], { len::OVERFLOW[1] }>::is_well_placed(size_of::<AtomicU64>()));
     assert!(size_of::<<u32 as Key>::Overflow>() == LINE);
     assert!(size_of::<<u128 as Key>::Overflow>() == 2 * LINE);
 };
@@ -173,11 +172,6 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, 
         sifted
     }
 
-    #[inline(always)]
-    fn live(&self) -> usize {
-        self.counters.iter().map(|counter| usize::from(counter.peek().open() > 0)).sum()
-    }
-
     #[cfg(connlimit_model)]
     fn new() -> Self {
         Self { keys: core::array::from_fn(|_| C::new()), counters: core::array::from_fn(|_| Counter::new(0)) }
@@ -186,34 +180,35 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, 
 
 /// Slots in cache lines of their own.
 #[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct Block<S>(S);
+#[repr(C, align(64))]
+pub(crate) struct Block<S> {
+    /// Room for an address: see `Counter::orphan`.
+    #[cfg(not(connlimit_model))]
+    home: AtomicU64,
+    slots: S,
+}
 
 impl<K: Key, S: Slots<K>> Slots<K> for Block<S> {
     const LEN: usize = S::LEN;
 
     fn key(&self, slot: usize) -> &K::Cell {
-        self.0.key(slot)
+        self.slots.key(slot)
     }
 
     fn counter(&self, slot: usize) -> &Counter {
-        self.0.counter(slot)
+        self.slots.counter(slot)
     }
 
     fn looks_like(&self, key: K) -> u32 {
-        self.0.looks_like(key)
+        self.slots.looks_like(key)
     }
 
     fn sift(&self, clock: &Clock) -> Sifted {
-        self.0.sift(clock)
-    }
-
-    fn live(&self) -> usize {
-        self.0.live()
+        self.slots.sift(clock)
     }
 
     #[cfg(connlimit_model)]
     fn new() -> Self {
-        Self(S::new())
+        Self { slots: S::new() }
     }
 }
