@@ -334,10 +334,20 @@ impl<K: Key> Table<K> {
 
     /// Does at once what inserts do in passing: drains the older levels, and shrinks a table that is nearly empty.
     pub(crate) fn reclaim(&self) {
+        // Dead words expire, unless other threads are pinned.
+        for _ in 0..clock::GRACE {
+            Clock::request_tick(&self.clock, &pin());
+            Self::run_what_is_due();
+        }
         // Shrinking goes by eighths, and each round drains what the one before has left behind.
         for _ in 0..MAX_LEVELS {
-            let segments: usize = self.roster.load(&pin()).older().map(Level::segments).sum();
-            for step in 0..segments {
+            // Each level has as many turns as the largest needs.
+            let turns: usize = {
+                let guard = pin();
+                let roster = self.roster.load(&guard);
+                roster.older().len() * roster.older().map(Level::segments).max().unwrap_or(0)
+            };
+            for step in 0..turns {
                 // A pin for each segment: what has been retired so far can be freed meanwhile.
                 let guard = pin();
                 let roster = self.roster.load(&guard);
@@ -352,7 +362,11 @@ impl<K: Key> Table<K> {
                 break;
             }
         }
-        // Let what is due be freed now, unless other threads are pinned.
+        Self::run_what_is_due();
+    }
+
+    /// What was deferred runs now, unless other threads are pinned.
+    fn run_what_is_due() {
         for _ in 0..4 {
             pin().flush();
         }
