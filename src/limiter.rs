@@ -27,7 +27,7 @@ use crossbeam_utils::CachePadded;
 ///
 /// # What is guaranteed between threads
 ///
-/// - A client never has more permits than the limit that was in force when the last of them was admitted.
+/// - A client never has more permits than a limit that was in force while the last of them was being admitted.
 /// - A client below its limit is never refused on account of another client, or of attempts that were refused. (Where
 ///   clients share a [tier](Config::with_tier) or a [total](Config::with_max_total) its own guarantee holds.)
 /// - Admission is lock-free and release is wait-free: a thread that stalls or dies anywhere in this crate delays

@@ -211,7 +211,7 @@ impl Counter {
     unsafe fn home_cell(&self) -> &AtomicPtr<Home> {
         let line = core::ptr::from_ref(self).addr() & !(LINE - 1);
         // SAFETY: the line is within the word's allocation, exposed by the caller's duty; the layout of bins and blocks
-        // (asserted with `Bin` and `SlotArray`) has an atomic integer or nothing there, which nobody uses as such now.
+        // (asserted with `Bin` and `SlotArray`) has an atomic integer of eight bytes there, which nobody uses as such now.
         unsafe { &*core::ptr::with_exposed_provenance(line) }
     }
 
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(counter.release(), Released::LastOrphan);
         // SAFETY: as the release said.
         assert_eq!(unsafe { counter.home() }, home);
-        assert_eq!(line.begins_with.load(Relaxed), home.as_ptr());
         assert!(!orphan());
+        assert_eq!(line.begins_with.into_inner(), home.as_ptr());
     }
 }

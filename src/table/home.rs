@@ -60,3 +60,5 @@ impl Home {
         }
     }
 }
+
+const _: () = assert!(size_of::<NonNull<Home>>() <= size_of::<u64>(), "an address fits where a header was");
