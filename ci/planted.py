@@ -49,7 +49,7 @@ MUTANTS = [
     mutant("claim-leaves-the-slot-valid", "table/header.rs", "claimed", "self.0 & !(expired as u64) | Self::claim(slot)", "self.0 & !(0 & expired as u64) | Self::claim(slot)", OLD, GIVEN),
 
     # The bin.
-    mutants("clock-read-before-the-stamp", "table/slots.rs", [(SIFT, "let now = clock.now();", ""), (SIFT, "let seen: [Count; N]", "let now = clock.now(); let seen: [Count; N]")], "a_clock_that_is_behind_meets_a_fresh_stamp"),
+    mutants("clock-read-before-the-stamp", "table/slots.rs", [(SIFT, "let now = clock.now();", ""), (SIFT, "let seen: [Count; N]", "let now = clock.now(); let seen: [Count; N]")], "a_fresh_stamp_is_not_taken_for_an_old_one", "a_clock_that_is_behind_meets_a_fresh_stamp"),
     mutant("publish-after-another", "table/bin.rs", "claim_and_publish", "now.same_version(mine) && ", "", TWO, BLOCK),
     mutant("publish-in-a-closed-bin", "table/bin.rs", "claim_and_publish", " && !now.is_closed()", "", GROWTH, GROWTH3, UNLINK),
     mutant("claim-in-a-closed-bin", "table/bin.rs", "insert", "if header.is_closed()", "if false && header.is_closed()", GROWTH, UNLINK, GROWTH3),

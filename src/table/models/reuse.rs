@@ -225,6 +225,31 @@ fn a_clock_that_is_behind_meets_a_fresh_stamp() {
     });
 }
 
+/// The same in short: a thread that is pinned since before the stamp may still admit, so the place must not be used again.
+#[test]
+#[cfg(connlimit_ideal)]
+fn a_fresh_stamp_is_not_taken_for_an_old_one() {
+    model("a_fresh_stamp_is_not_taken_for_an_old_one", 3, 1, || {
+        let world = World::fixed();
+        let _neighbour = world.acquire(2, 1).unwrap();
+        drop(world.acquire(0, 1).unwrap()); // both slots are taken
+        let early = pin();
+        Clock::request_tick(&world.table.clock, &early);
+        let watcher = pin();
+        let stamper = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                drop(early); // the clock moves
+                world.stamp(world.table.clock.now());
+            })
+        };
+        // One preemption in here, between two looks, and the other thread runs to its end.
+        assert_eq!(world.acquire(4, 1).err(), Some(Refusal::Full), "somebody may still admit there");
+        drop(watcher);
+        stamper.join().unwrap();
+    });
+}
+
 /// A client comes back to a slot that is on its way to another one: the old header does not vouch for the new count.
 #[test]
 fn an_old_header_meets_a_new_client() {
