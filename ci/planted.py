@@ -177,7 +177,7 @@ MUTANTS = [
 
     # The limiter.
     mutant("mirror-not-written", "limiter.rs", "set_config", "inner.hot.limit.store(limit, Release);", "let _ = limit;", SET, WRITERS),
-    mutant("configuration-dropped-at-once", "limiter.rs", "set_config", "pin().defer(move || drop(replaced));", "drop(replaced);", POLICY),
+    mutant("configuration-dropped-at-once", "limiter.rs", "set_config", "guard.defer(move || drop(replaced));", "drop(replaced);", POLICY),
     mutant("policy-not-replaced", "limiter.rs", "set_config", "inner.hot.policy.store(Arc::as_ptr(&config).cast_mut(), Release);", "", POLICY),
     mutants("policy-relaxed", "limiter.rs", [("set_config", "cast_mut(), Release)", "cast_mut(), crate::sync::Relaxed)"), ("policy", "load(Acquire)", "load(crate::sync::Relaxed)")], POLICY),
     mutant("writers-do-not-wait", "limiter.rs", "set_config", "let _writer = lock(&inner.writer);", "let _ = &inner.writer;", WRITERS),

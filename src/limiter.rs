@@ -284,8 +284,10 @@ impl Limiter {
         // ORDERING: Release, with the Acquire in `policy`.
         inner.hot.policy.store(Arc::as_ptr(&config).cast_mut(), Release);
         let replaced = inner.config.swap(config);
-        // A thread that is pinned may have found it through `policy`.
-        pin().defer(move || drop(replaced));
+        // A thread that is pinned may have found it through `policy`. And not to lie in this thread's bag for long.
+        let guard = pin();
+        guard.defer(move || drop(replaced));
+        guard.flush();
         // ORDERING: Release, with the Acquire in `limit`.
         inner.hot.limit.store(limit, Release);
         Ok(())
