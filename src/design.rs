@@ -142,7 +142,7 @@
 //!   exactly what several threads hold; recorded **histories** are checked for linearizability. Long runs so far: a soak of
 //!   10^9 operations on four threads (`cargo test --release --test stress -- --ignored`, commit 4eb5114), and the fuzzing
 //!   in `fuzz/README.md`, 1.3 * 10^8 executions.
-//! - **ThreadSanitizer, AddressSanitizer and Miri** run the unit and stress tests (`.ci/run tsan asan miri`).
+//! - The **sanitizers** for threads and for addresses and **Miri** run the unit and stress tests (`.ci/run tsan asan miri`).
 //!
 //! # What is trusted
 //!
