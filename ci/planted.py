@@ -122,6 +122,7 @@ MUTANTS = [
     mutant("older-bin-not-closed", "table.rs", "settle", "let Some(segment) = level.close(hash, &self.budget, guard) else {", "let Some(segment) = level.segment(hash, guard) else {", GROWTH, GROWTH3),
     mutant("older-zero-left-alive", "table.rs", "settle", "if counter.stamp(self.clock.now()) {", "if counter.peek() == Count::ZERO {", "revive_meets_growth"),
     mutant("older-zero-revived", "table.rs", "admit_if_alive", "if seen != Count::ZERO", "if seen != Count::ZERO || seen == Count::ZERO", DRAIN, DRAIN2),
+    mutant("older-levels-forgotten", "table.rs", "acquire_new", "Settled::Absent if roster.older().len() == 0 =>", "Settled::Absent if roster.older().len() < 9 =>", "insert_meets_a_level_in_use"),
     mutant("older-levels-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.settle(", "for level in roster.older().take(0) {\n                match self.settle(", GROWTH, GROWTH3),
     mutant("oldest-level-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.settle(", "for level in roster.older().take(1) {\n                match self.settle(", "insert_meets_growth_twice", UPON),
     mutant("insert-in-the-oldest-level", "table.rs", "acquire_slow", "let newest = roster.newest();", "let newest = roster.levels().last().unwrap();", GROWTH, DRAIN),

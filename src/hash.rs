@@ -65,7 +65,7 @@ impl Input for u32 {
 
     #[cfg(connlimit_loom)]
     fn low(self) -> u64 {
-        u64::from(self)
+        u64::from(self & 0xff) | u64::from(self >> 8) << 32
     }
 }
 

@@ -66,13 +66,7 @@ const MAX_LEVELS: usize = 32;
 /// Inserts of one client in so many drain an older level in passing, so many bins each time. In a row, because
 /// neighbours are cheap to look at; more than one bin per insert, so that a level is drained before the next one
 /// that is twice its size has filled up.
-const DRAIN_ONE_IN: usize = if cfg!(connlimit_loom) {
-    1
-} else if cfg!(connlimit_shuttle) {
-    2
-} else {
-    16
-};
+const DRAIN_ONE_IN: usize = if cfg!(connlimit_model) { 2 } else { 16 };
 const DRAIN: usize = if cfg!(connlimit_shuttle) { 1 } else { 64 };
 /// Inserts of one client in so many look whether the table has become too large.
 const SHRINK_ONE_IN: usize = if cfg!(connlimit_shuttle) { 8 } else { 256 };

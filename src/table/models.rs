@@ -6,7 +6,8 @@
 //! nothing about reclamation is taken on trust. What is freed too early, or without everybody's accesses coming
 //! before, is seen by [`Life`](crate::sync::Life); what is never freed, by loom's allocation tracking.
 //!
-//! Hash and key are the same number here: keys of one parity share a bin of a level of two.
+//! Hash and key are the same number here: keys that are equal modulo four share a bin of the second level. (What a key has
+//! above its low byte is the hash's upper half: the lot by which inserts drain in passing. It is zero for most, and they do.)
 
 mod counter;
 mod end;
@@ -92,7 +93,7 @@ impl World {
 
     fn acquire(&self, key: u32, limit: u32) -> Result<Out, Refusal> {
         let (held, _) = self.table.acquire(key, limit, Anew)?;
-        let out = self.out[key as usize].fetch_add(1, SeqCst) + 1;
+        let out = self.out[place(key)].fetch_add(1, SeqCst) + 1;
         assert!(out <= limit.cast_signed(), "{out} permits for a limit of {limit}");
         Ok(Out { out: std::sync::Arc::clone(&self.out), key, held: Some(held) })
     }
@@ -172,9 +173,14 @@ impl World {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        self.out[self.key as usize].fetch_sub(1, SeqCst);
+        self.out[place(self.key)].fetch_sub(1, SeqCst);
         drop(self.held.take());
     }
+}
+
+/// Where `key` is counted.
+const fn place(key: u32) -> usize {
+    (key & 0xff) as usize
 }
 
 /// Lets deferred functions that are due run within the model.

@@ -202,25 +202,27 @@ fn revive_meets_growth() {
     });
 }
 
-/// The same when the new level has been touched: that a client is not in its bin there says nothing of the older ones.
+/// An insert into a level that is in use already, and that drains nothing in passing: that a client is not in its bin there
+/// says nothing of the older ones, which another insert still takes for the newest.
 #[test]
-fn revive_meets_a_level_in_use() {
-    model("revive_meets_a_level_in_use", 3, 1, || {
+fn insert_meets_a_level_in_use() {
+    model("insert_meets_a_level_in_use", 3, 1, || {
+        const CLIENT: u32 = 0x308;
         let world = World::new();
-        let first = world.acquire(0, 1).unwrap();
         let other = Arc::clone(&world);
         let thread = thread::spawn(move || {
             other.grow();
-            drop(other.acquire(4, 1)); // drains the old level, but for the first client's word
-            other.expire(); // there is room in the new one
-            drop(first);
-            other.acquire(0, 1).ok()
+            {
+                let guard = pin();
+                let _ = other.table.roster.load(&guard).newest().touch(8, &guard);
+            }
+            other.acquire(CLIENT, 1).ok()
         });
         // One preemption in here, and the other thread runs to its end.
-        let mine = world.acquire(0, 1).ok();
+        let mine = world.acquire(CLIENT, 1).ok();
         let theirs = thread.join().unwrap();
         assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
-        world.check(&[(0, 1)]);
+        world.check(&[(CLIENT, 1)]);
     });
 }
 
