@@ -26,6 +26,24 @@ refused_cfgs() {
   }
 }
 
+# Runs the library's tests named $1 with the flags $2 in target/$3, and expects each to say how many $4 it explored.
+explore() {
+  local what=$1 flags=$2 name=$3 unit=$4 tree=. output=target/$3.log counts
+  # They need none of what benchmarks, examples and integration tests depend on.
+  if command -v python3 >/dev/null; then
+    tree=target/slim-tree
+    python3 ci/mutants.py --tree "$tree"
+  fi
+  RUSTFLAGS=$flags cargo test --release --lib --manifest-path "$tree/Cargo.toml" --target-dir "target/$name" \
+    "$what" -- --nocapture --test-threads=2 2>&1 | tee "$output"
+  counts=$(grep -oE "${what%s} .+: [0-9]+ $unit" "$output") || fail "none of the $what reported its $unit"
+  # What ran once explored nothing.
+  if grep -E ": [01] $unit" <<<"$counts"; then
+    fail "these $what explored nothing"
+  fi
+  echo "$(wc -l <<<"$counts") $what"
+}
+
 # The package's features, one to a line.
 features() {
   local map

@@ -10,29 +10,8 @@ export LOOM_MAX_SECONDS=${LOOM_MAX_SECONDS:-4}
 echo "== the cfgs belong together"
 refused_cfgs "--cfg connlimit_model --cfg connlimit_loom" crossbeam_loom
 
-# Models need none of what benchmarks, examples and integration tests depend on.
-tree=.
-if command -v python3 >/dev/null; then
-  tree=target/loom-tree
-  python3 ci/mutants.py --tree "$tree"
-fi
-
-models() {
-  local epochs=$1
-  shift
-  echo "== models with $epochs epochs"
-  local output=target/loom-models.log
-  RUSTFLAGS="--cfg connlimit_model --cfg connlimit_loom --cfg crossbeam_loom --cfg crossbeam_sanitize $*" \
-    cargo test --release --lib --manifest-path "$tree/Cargo.toml" --target-dir "target/loom-$epochs" \
-    models -- --nocapture --test-threads=2 2>&1 | tee "$output"
-  # A model that ran once explored nothing.
-  local counts
-  counts=$(grep -oE 'model .+: [0-9]+ executions' "$output") || fail "no model reported its executions"
-  if grep -E ': [01] executions' <<<"$counts"; then
-    fail "these models explored nothing"
-  fi
-  echo "$(wc -l <<<"$counts") models"
-}
-
-models real
-models ideal --cfg connlimit_ideal
+cfgs="--cfg connlimit_model --cfg connlimit_loom --cfg crossbeam_loom --cfg crossbeam_sanitize"
+echo "== models with real epochs"
+explore models "$cfgs" loom-real executions
+echo "== models with ideal epochs"
+explore models "$cfgs --cfg connlimit_ideal" loom-ideal executions

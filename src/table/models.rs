@@ -35,9 +35,10 @@ pub(crate) fn model(name: &str, ideal: usize, real: usize, scenario: impl Fn() +
     let executions = std::sync::Arc::new(AtomicU64::new(0));
     let start = Instant::now();
     let mut end = "complete";
-    let mut bound = if most == UNBOUNDED { UNBOUNDED - 1 } else { 0 };
-    while bound < most && end == "complete" {
-        bound += 1;
+    let bounds = if most == UNBOUNDED { most..=most } else { 1..=most };
+    let mut reached = 0;
+    for bound in bounds.clone() {
+        reached = bound;
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(bound).filter(|&bound| bound != UNBOUNDED);
         builder.max_branches = 1_000_000;
@@ -51,12 +52,13 @@ pub(crate) fn model(name: &str, ideal: usize, real: usize, scenario: impl Fn() +
         });
         if start.elapsed() >= limit {
             end = "cut";
+            break;
         }
     }
     let (executions, took) = (executions.load(SeqCst), start.elapsed());
-    let bound = if bound == UNBOUNDED { "any number of".to_owned() } else { bound.to_string() };
-    eprintln!("model {name}: {executions} executions, {bound} preemptions, {end} in {took:.1?}");
-    assert!(executions > (most % UNBOUNDED).max(1) as u64, "explored nothing: is a cfg missing?");
+    let reached = if reached == UNBOUNDED { "any number of".to_owned() } else { reached.to_string() };
+    eprintln!("model {name}: {executions} executions, {reached} preemptions, {end} in {took:.1?}");
+    assert!(executions > bounds.count() as u64, "explored nothing: is a cfg missing?");
 }
 
 /// As many preemptions as there can be. For models of a word or two.
@@ -181,6 +183,26 @@ impl Drop for Out {
 /// Where `key` is counted.
 const fn place(key: u32) -> usize {
     (key & 0xff) as usize
+}
+
+/// `key` has one place left: this thread asks for it, and so does another one, after it has done `first`. One of them gets
+/// it; the permits, for as long as the model wants them out.
+fn one_permit(
+    world: &Arc<World>,
+    key: u32,
+    limit: u32,
+    first: impl FnOnce(&World) + Send + 'static,
+) -> [Option<Out>; 2] {
+    let other = Arc::clone(world);
+    let thread = thread::spawn(move || {
+        first(&other);
+        other.acquire(key, limit).ok()
+    });
+    // With one preemption in here, the other thread runs to its end.
+    let mine = world.acquire(key, limit).ok();
+    let theirs = thread.join().unwrap();
+    assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
+    [mine, theirs]
 }
 
 /// Lets deferred functions that are due run within the model.

@@ -6,16 +6,7 @@ use super::*;
 fn insert_meets_growth() {
     model("insert_meets_growth", 4, 2, || {
         let world = World::new();
-        let other = Arc::clone(&world);
-        let thread = thread::spawn(move || {
-            let guard = pin();
-            other.table.grow(other.table.roster.load(&guard), &guard);
-            drop(guard);
-            other.acquire(0, 1).ok()
-        });
-        let mine = world.acquire(0, 1).ok();
-        let theirs = thread.join().unwrap();
-        assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
+        let _permits = one_permit(&world, 0, 1, World::grow);
         world.check(&[(0, 1)]);
     });
 }
@@ -25,16 +16,10 @@ fn insert_meets_growth() {
 fn insert_meets_growth_twice() {
     model("insert_meets_growth_twice", 3, 1, || {
         let world = World::new();
-        let other = Arc::clone(&world);
-        let thread = thread::spawn(move || {
-            other.grow();
-            other.grow();
-            other.acquire(0, 1).ok()
+        let _permits = one_permit(&world, 0, 1, |world| {
+            world.grow();
+            world.grow();
         });
-        // One preemption in here, and the other thread runs to its end.
-        let mine = world.acquire(0, 1).ok();
-        let theirs = thread.join().unwrap();
-        assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
         world.check(&[(0, 1)]);
     });
 }
@@ -45,16 +30,9 @@ fn three_inserts_meet_growth() {
         let world = World::new();
         let grower = {
             let world = Arc::clone(&world);
-            thread::spawn(move || {
-                let guard = pin();
-                world.table.grow(world.table.roster.load(&guard), &guard);
-            })
+            thread::spawn(move || world.grow())
         };
-        let other = Arc::clone(&world);
-        let thread = thread::spawn(move || other.acquire(0, 1).ok());
-        let mine = world.acquire(0, 1).ok();
-        let theirs = thread.join().unwrap();
-        assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
+        let _permits = one_permit(&world, 0, 1, |_| ());
         grower.join().unwrap();
         world.check(&[(0, 1)]);
     });
@@ -79,14 +57,10 @@ fn drain_meets_admission() {
     model("drain_meets_admission", 3, 2, || {
         let world = World::new();
         drop(world.acquire(0, 1).unwrap());
-        let guard = pin();
-        world.table.grow(world.table.roster.load(&guard), &guard);
-        drop(guard);
+        world.grow();
         let other = Arc::clone(&world);
         let thread = thread::spawn(move || {
-            let guard = pin();
-            other.table.drain(other.table.roster.load(&guard), 0, 4, &guard);
-            drop(guard);
+            other.drain(0);
             flush();
         });
         let _mine = world.acquire(0, 1).expect("it has no other connection");
@@ -103,13 +77,10 @@ fn drain_meets_release() {
     model("drain_meets_release", 3, 2, || {
         let world = World::new();
         let held = world.table.acquire(0, 1, Anew).unwrap().0;
-        let guard = pin();
-        world.table.grow(world.table.roster.load(&guard), &guard);
-        drop(guard);
+        world.grow();
         let thread = thread::spawn(move || drop(held));
         for _ in 0..2 {
-            let guard = pin();
-            world.table.drain(world.table.roster.load(&guard), 0, 4, &guard);
+            world.drain(0);
         }
         flush();
         thread.join().unwrap();
@@ -190,14 +161,7 @@ fn revive_meets_growth() {
     model("revive_meets_growth", 3, 2, || {
         let world = World::new();
         drop(world.acquire(0, 1).unwrap());
-        let other = Arc::clone(&world);
-        let thread = thread::spawn(move || {
-            other.grow();
-            other.acquire(0, 1).ok()
-        });
-        let mine = world.acquire(0, 1).ok();
-        let theirs = thread.join().unwrap();
-        assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
+        let _permits = one_permit(&world, 0, 1, World::grow);
         world.check(&[(0, 1)]);
     });
 }
@@ -209,19 +173,11 @@ fn insert_meets_a_level_in_use() {
     model("insert_meets_a_level_in_use", 3, 1, || {
         const CLIENT: u32 = 0x308;
         let world = World::new();
-        let other = Arc::clone(&world);
-        let thread = thread::spawn(move || {
-            other.grow();
-            {
-                let guard = pin();
-                let _ = other.table.roster.load(&guard).newest().touch(8, &guard);
-            }
-            other.acquire(CLIENT, 1).ok()
+        let _permits = one_permit(&world, CLIENT, 1, |world| {
+            world.grow();
+            let guard = pin();
+            let _ = world.table.roster.load(&guard).newest().touch(8, &guard);
         });
-        // One preemption in here, and the other thread runs to its end.
-        let mine = world.acquire(CLIENT, 1).ok();
-        let theirs = thread.join().unwrap();
-        assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
         world.check(&[(CLIENT, 1)]);
     });
 }
