@@ -11,7 +11,7 @@ use peers::{Peer, each_peer};
 use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
-use workloads::{EXISTING, RECONNECT, REFUSED, SHARED, Streams, UNIFORM_1M, Worker, Workload, crew};
+use workloads::{EXISTING, RECONNECT, REJECTED, SHARED, Streams, UNIFORM_1M, Worker, Workload, crew};
 
 #[allow(dead_code, reason = "shared with the other benchmarks")]
 mod peers;
@@ -20,7 +20,7 @@ mod workloads;
 
 /// Workloads, and the numbers of threads at which each is worth its time here; `matrix` has the rest.
 const CASES: [(Workload, &[usize]); 5] =
-    [(EXISTING, &[1, 2, 4]), (RECONNECT, &[1]), (SHARED, &[2, 4]), (REFUSED, &[1, 2, 4]), (UNIFORM_1M, &[1])];
+    [(EXISTING, &[1, 2, 4]), (RECONNECT, &[1]), (SHARED, &[2, 4]), (REJECTED, &[1, 2, 4]), (UNIFORM_1M, &[1])];
 
 fn admit(criterion: &mut Criterion) {
     let cores = thread::available_parallelism().map_or(1, usize::from);

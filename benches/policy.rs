@@ -20,7 +20,7 @@ mod report;
 
 const OPTIONS: &[&str] = &["rounds", "ms", "only", "threads", "save"];
 
-/// Out of reach: nobody is refused.
+/// Out of reach: nobody is rejected.
 const MOST: u32 = 1 << 20;
 /// Operations between two looks at the clock's flag.
 const BATCH: u32 = 64;
@@ -100,11 +100,11 @@ fn main() -> io::Result<()> {
 fn run(config: &Config, threads: usize, time: Duration) -> f64 {
     let limiter = Limiter::new(config.clone());
     let held: Vec<Permit> =
-        (0..threads).map(|thread| limiter.try_acquire(client(thread)).expect("nobody is refused")).collect();
+        (0..threads).map(|thread| limiter.try_acquire(client(thread)).expect("nobody is rejected")).collect();
     let (ready, measuring, stop) = (Barrier::new(threads + 1), AtomicBool::new(false), AtomicBool::new(false));
     let work = |thread| {
         let client = client(thread);
-        let batch = || (0..BATCH).for_each(|_| drop(limiter.try_acquire(client).expect("nobody is refused")));
+        let batch = || (0..BATCH).for_each(|_| drop(limiter.try_acquire(client).expect("nobody is rejected")));
         ready.wait();
         while !measuring.load(Relaxed) {
             batch();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # End to end on loopback: HAProxy with PROXY protocol v2 in front of the behind_proxy example, and a server that runs
-# out of file descriptors. Counts have to end at zero, and the refusals to be exactly the expected ones. Before that,
+# out of file descriptors. Counts have to end at zero, and the rejections to be exactly the expected ones. Before that,
 # each example of an adapter checks itself.
 #
 # Needs haproxy, curl and wrk, and installs them with apt-get where it may.
@@ -57,7 +57,7 @@ eventually() {
 }
 metrics() { curl -sf --max-time 5 "http://$1/metrics/$2"; }
 open_is() { metrics "$1" "$2" | grep -qE "^(open|connlimit_open_connections.*) $3\$"; }
-refused() { metrics "$1" "$alice" | sed -nE 's/^(refused|connlimit_refused_total) //p'; }
+rejected() { metrics "$1" "$alice" | sed -nE 's/^(rejected|connlimit_rejected_total) //p'; }
 
 echo "== HAProxy, PROXY protocol v2"
 "$bin/behind_proxy" --listen "$server" "$admin" "$proxy/32" >"$work/server.log" 2>&1 &
@@ -89,14 +89,14 @@ for _ in 1 2 3 4; do
   pids+=($!)
 done
 eventually "four connections of one client" open_is "$admin" "$alice" 4
-[ "$(refused "$admin")" = 0 ] || tell "refusals before the limit"
+[ "$(rejected "$admin")" = 0 ] || tell "rejections before the limit"
 
 # One connection each; load generators open more than they are told to.
 seq 25 | xargs -P 5 -I '{}' curl -s -o "$work/answer" -w '%{http_code}\n' --max-time 10 --interface "$alice" "http://$front/" \
   >"$work/codes.log" || tell "a request over the limit got no answer"
 [ "$(grep -cx 429 "$work/codes.log")" = 25 ] || tell "not every request over the limit got a 429"
-[ "$(refused "$admin")" = 25 ] || tell "expected 25 refusals, got $(refused "$admin")"
-echo "25 of 25 over the limit refused with a 429, through the proxy"
+[ "$(rejected "$admin")" = 25 ] || tell "expected 25 rejections, got $(rejected "$admin")"
+echo "25 of 25 over the limit rejected with a 429, through the proxy"
 
 [ "$(curl -sf --max-time 5 --interface "$bob" "http://$front/")" = "hello $bob" ] || tell "another client"
 if curl -s --max-time 5 --interface "$bob" "http://$server/" >/dev/null 2>&1; then
@@ -108,8 +108,8 @@ kill "${holders[@]}"
 eventually "the release of all four" open_is "$admin" "$alice" 0
 # wrk opens one connection more at first, to see whether anybody is there.
 wrk -t1 -c3 -d2s "http://$front/" >"$work/wrk.log" 2>&1 || tell "wrk"
-! grep -qE 'Non-2xx|Socket errors' "$work/wrk.log" || tell "refusals within the limit"
-[ "$(refused "$admin")" = 25 ] || tell "refusals within the limit"
+! grep -qE 'Non-2xx|Socket errors' "$work/wrk.log" || tell "rejections within the limit"
+[ "$(rejected "$admin")" = 25 ] || tell "rejections within the limit"
 for client in "$alice" "$bob" 127.0.0.1 "$proxy"; do
   eventually "no connection of $client left" open_is "$admin" "$client" 0
 done
@@ -125,4 +125,4 @@ grep -q 'Too many open files' "$work/small.log" || tell "the server never ran ou
 eventually "service after the flood" curl -sf --max-time 2 "http://$small/"
 eventually "no connection left" open_is "$small_admin" 127.0.0.1 0
 echo "ran out $(grep -c 'Too many open files' "$work/small.log") times, serves again, all counts zero"
-echo "e2e: every count is zero, every refusal expected"
+echo "e2e: every count is zero, every rejection expected"

@@ -15,7 +15,7 @@ status=0
 "$server" --listen nowhere || status=$?
 [[ $status -eq 2 ]] || fail "bad arguments: exit code $status instead of 2"
 
-# As a server: one connection is served, a second one is refused.
+# As a server: one connection is served, a second one is rejected.
 coproc SERVER { exec "$server" --listen 127.0.0.1:0 --max-per-client 1; }
 trap 'kill "$SERVER_PID" 2>/dev/null || true' EXIT
 read -r -t 10 -u "${SERVER[0]}" line || fail "the server did not start"
@@ -24,6 +24,6 @@ echo hello >&"$first"
 read -r -t 10 -u "$first" answer || fail "the server did not answer"
 [[ $answer == hello ]] || fail "the server echoed: $answer"
 exec {second}<>"/dev/tcp/127.0.0.1/${line##*:}"
-read -r -t 10 -u "$second" answer || fail "the server did not refuse"
-[[ $answer == "client connection limit reached" ]] || fail "the server refused with: $answer"
-echo "test: the example serves and refuses"
+read -r -t 10 -u "$second" answer || fail "the server did not reject"
+[[ $answer == "client connection limit reached" ]] || fail "the server rejected with: $answer"
+echo "test: the example serves and rejects"

@@ -15,7 +15,7 @@ use axum::extract::{Path, State};
 use axum::http::header::{CONNECTION, HeaderName};
 use axum::routing::{get, put};
 use axum::{Extension, Router};
-use connlimit::tokio::{LimitedListener, Refuse, Refuser};
+use connlimit::tokio::{LimitedListener, Reject, Rejecter};
 use connlimit::tower::{ConnectionInfo, ConnectionInfoLayer};
 use connlimit::{Config, ConfigError, Limiter, PeerAddr, Zone};
 use core::{error::Error, fmt::Write, net::IpAddr, time::Duration};
@@ -27,9 +27,9 @@ use tokio_stream::StreamExt;
 async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io::Result<()> {
     let retry_after = Some(Duration::from_secs(1));
     let listener = LimitedListener::new(socket, limiter.clone())
-        .refuse_with(Refuse::Http429 { retry_after })
+        .reject_with(Reject::Http429 { retry_after })
         .on_error(|error| eprintln!("accept: {error}; going on"));
-    let refuser = listener.refuser().clone();
+    let rejecter = listener.rejecter().clone();
 
     let app = Router::new()
         .route("/", get(hello))
@@ -40,7 +40,7 @@ async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io:
         .route("/limit/{limit}", put(set_limit))
         .route("/metrics", get(metrics))
         .route("/metrics/{client}", get(client_metrics))
-        .with_state((limiter, refuser));
+        .with_state((limiter, rejecter));
 
     let (served, _) = tokio::join!(axum::serve(listener, app), axum::serve(admin, changes));
     served
@@ -58,7 +58,7 @@ async fn hold() -> Body {
     Body::from_stream(first.chain(tokio_stream::pending()))
 }
 
-type Admin = State<(Limiter, Refuser<TcpStream>)>;
+type Admin = State<(Limiter, Rejecter<TcpStream>)>;
 
 async fn set_limit(State((limiter, _)): Admin, Path(limit): Path<u32>) -> Result<(), String> {
     config(limit).and_then(|config| limiter.set_config(config)).map_err(|error| error.to_string())
@@ -82,10 +82,10 @@ async fn metrics(State((limiter, _)): Admin) -> String {
     text
 }
 
-async fn client_metrics(State((limiter, refuser)): Admin, Path(client): Path<IpAddr>) -> String {
+async fn client_metrics(State((limiter, rejecter)): Admin, Path(client): Path<IpAddr>) -> String {
     let open = limiter.num_open(client);
-    let turned_away = refuser.counts().total();
-    format!("connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_refused_total {turned_away}\n")
+    let turned_away = rejecter.counts().total();
+    format!("connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_rejected_total {turned_away}\n")
 }
 
 #[tokio::main]
@@ -119,9 +119,9 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
     let mut holding = TcpStream::connect(addr).await?;
     ask(&mut holding, "GET /hold").await?;
     streams.push(holding);
-    let refusal = ask(&mut TcpStream::connect(addr).await?, "GET /").await?;
-    assert!(refusal.starts_with("HTTP/1.1 429 "), "{refusal}");
-    println!("four connections served, the fifth answered: {}", refusal.lines().next().unwrap_or(""));
+    let rejection = ask(&mut TcpStream::connect(addr).await?, "GET /").await?;
+    assert!(rejection.starts_with("HTTP/1.1 429 "), "{rejection}");
+    println!("four connections served, the fifth answered: {}", rejection.lines().next().unwrap_or(""));
 
     let mut admin = TcpStream::connect(admin_addr).await?;
     ask(&mut admin, "PUT /limit/5").await?;
@@ -129,13 +129,13 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
     assert!(answer.ends_with("you have 5 connections open\n"), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
     let metrics = ask(&mut admin, "GET /metrics/127.0.0.1").await?;
-    assert!(metrics.ends_with("connlimit_refused_total 1\n"), "{metrics}");
+    assert!(metrics.ends_with("connlimit_rejected_total 1\n"), "{metrics}");
     println!("limit raised while running: the fifth is served, and not kept alive");
     let metrics = ask(&mut admin, "GET /metrics").await?;
     for line in ["connlimit_admitted_total 5", "connlimit_rejected_total{reason=\"client_limit\"} 1"] {
         assert!(metrics.lines().any(|said| said == line), "{line}: {metrics}");
     }
-    println!("five admitted, one refused, say the metrics");
+    println!("five admitted, one rejected, say the metrics");
     Ok(())
 }
 

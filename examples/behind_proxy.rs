@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::{Router, routing::get};
 use connlimit::proxy::Proxied;
-use connlimit::tokio::{LimitedListener, Refuse, Refuser};
+use connlimit::tokio::{LimitedListener, Reject, Rejecter};
 use connlimit::{Config, Limiter, PeerAddr};
 use core::{error::Error, net::IpAddr};
 use ipnet::IpNet;
@@ -24,10 +24,10 @@ const LIMIT: u32 = 4;
 async fn serve(socket: TcpListener, admin: TcpListener, trusted: IpNet) -> io::Result<()> {
     let limiter = Limiter::new(Config::new(LIMIT));
     let proxied = Proxied::new(socket, [trusted]).on_error(|error, from| eprintln!("{from}: {error}"));
-    let listener = LimitedListener::new(proxied, limiter.clone()).refuse_with(Refuse::Http429 { retry_after: None });
+    let listener = LimitedListener::new(proxied, limiter.clone()).reject_with(Reject::Http429 { retry_after: None });
 
     let admin_app =
-        Router::new().route("/metrics/{client}", get(metrics)).with_state((limiter, listener.refuser().clone()));
+        Router::new().route("/metrics/{client}", get(metrics)).with_state((limiter, listener.rejecter().clone()));
     let app = Router::new()
         .route("/", get(hello))
         .route("/hold", get(hold))
@@ -46,10 +46,10 @@ async fn hold() -> Body {
     Body::from_stream(first.chain(tokio_stream::pending()))
 }
 
-type Admin = State<(Limiter, Refuser<TcpStream>)>;
+type Admin = State<(Limiter, Rejecter<TcpStream>)>;
 
-async fn metrics(State((limiter, refuser)): Admin, Path(client): Path<IpAddr>) -> String {
-    format!("open {}\nrefused {}\n", limiter.num_open(client), refuser.counts().total())
+async fn metrics(State((limiter, rejecter)): Admin, Path(client): Path<IpAddr>) -> String {
+    format!("open {}\nrejected {}\n", limiter.num_open(client), rejecter.counts().total())
 }
 
 #[tokio::main]
@@ -88,7 +88,7 @@ async fn check() -> Result<(), Box<dyn Error>> {
             }
             open.push(stream);
         }
-        println!("{client}: {LIMIT} served, the next one refused");
+        println!("{client}: {LIMIT} served, the next one rejected");
     }
     Ok(())
 }

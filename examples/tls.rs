@@ -56,14 +56,14 @@ async fn check(limiter: Limiter, acceptor: TlsAcceptor, connector: TlsConnector)
     let addr = socket.local_addr()?;
     tokio::spawn(serve(socket, limiter.clone(), acceptor));
 
-    // A client that has not even begun its handshake is counted, and the next one is refused before its own.
+    // A client that has not even begun its handshake is counted, and the next one is rejected before its own.
     let silent = TcpStream::connect(addr).await?;
     while limiter.num_open(addr) == 0 {
         tokio::task::yield_now().await;
     }
-    let refused = connector.connect("localhost".try_into()?, TcpStream::connect(addr).await?).await;
-    println!("refused before the handshake: {}", refused.is_err());
-    assert!(refused.is_err());
+    let rejected = connector.connect("localhost".try_into()?, TcpStream::connect(addr).await?).await;
+    println!("rejected before the handshake: {}", rejected.is_err());
+    assert!(rejected.is_err());
 
     drop(silent);
     while limiter.num_open(addr) > 0 {

@@ -44,12 +44,12 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
     let mut open = Vec::new();
     for number in 0..LIMIT + 2 {
         let mut stream = TcpStream::connect(addr).await?;
-        // A refused connection fails here or there, depending on how soon it is closed.
+        // A rejected connection fails here or there, depending on how soon it is closed.
         let echo = match stream.write_all(b"hello").await {
             Ok(()) => stream.read_exact(&mut [0; 5]).await,
             Err(error) => Err(error),
         };
-        println!("connection {number}: {}", if echo.is_ok() { "echoed" } else { "refused" });
+        println!("connection {number}: {}", if echo.is_ok() { "echoed" } else { "rejected" });
         assert_eq!(echo.is_ok(), number < LIMIT);
         open.push(stream);
     }

@@ -22,7 +22,7 @@ pub mod prometheus;
 #[cfg(feature = "proxy-protocol")]
 pub mod proxy;
 #[cfg(feature = "tokio")]
-mod refuse;
+mod reject;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 #[cfg(feature = "tonic")]

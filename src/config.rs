@@ -60,9 +60,9 @@ pub struct Config {
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// Refuse it with [`Rejected::TableFull`](crate::Rejected::TableFull): limits hold, newcomers wait.
+    /// Reject it with [`Rejected::TableFull`](crate::Rejected::TableFull): limits hold, newcomers wait.
     #[default]
-    Refuse,
+    Reject,
     /// Admit it with a permit that does not count for a client: newcomers pass, unlimited and unseen, until there is
     /// room. [Tiers](Config::with_tier) that have room and the [total](Config::with_max_total) do count them.
     AdmitUntracked,

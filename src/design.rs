@@ -76,7 +76,7 @@
 //! | I3 | a key has one word that is not dead | within a bin: the publishing CAS; across levels: older bins are closed, and the key's word there dead, before the newest is written | `two_inserts_of_one_key`, `a_slot_goes_to_another_client`, `insert_meets_unlink` |
 //! | I4 | a dead word's place is used again only when no CAS on it can still be under way | grace clock | `revive_meets_reuse`, `stamp_meets_two_ticks` |
 //! | I5 | a segment is freed only when closed, empty and a grace period old | drain, epoch | `drain_meets_admission`, `two_threads_drain` |
-//! | I6 | an attempt that is refused changes no count | admission is a CAS, not an addition that is taken back | `a_refused_attempt_changes_nothing` |
+//! | I6 | an attempt that is rejected changes no count | admission is a CAS, not an addition that is taken back | `a_rejected_attempt_changes_nothing` |
 //! | I7 | a thread that stalls anywhere delays nobody's admission or release | claims are private, everything else is a single step that others repeat or skip | by argument: see *Ends* at each loop |
 //! | I8 | a walk sees a client that stays once, with a count that it had | levels have numbers that never come back, each slot is looked at once and confirmed by its header | `a_walk_meets_growth`, `a_walk_meets_a_drain`, `a_walk_loses_its_level`, `a_walk_meets_a_slot_that_changes_hands` |
 //!
@@ -124,7 +124,7 @@
 //!   overflow block), not its level.
 //! - The second level has 8192 bins (half a MiB for IPv4, if memory allows), each larger one twice as many as the one
 //!   before. A level is crowded when half of its inline places are in use, and too large when one in 64 is.
-//! - Near the bound, a newcomer may be refused while another thread that has reserved memory is just about to put it to use.
+//! - Near the bound, a newcomer may be rejected while another thread that has reserved memory is just about to put it to use.
 //! - Draining is done in passing by inserts, 64 bins by one insert in sixteen.
 //!
 //! # What is checked, and how
@@ -135,7 +135,7 @@
 //!   counter by itself have no bound on preemptions.
 //! - **Shuttle** runs scenarios of four or five threads on this code under random schedules, with ideal epochs and with
 //!   bins of four places and segments of four bins: tables grow by several levels, drain, shrink, fill up and go away.
-//!   Who is admitted or refused, what is counted and what is freed is held against a ledger. That is a sample where loom
+//!   Who is admitted or rejected, what is counted and what is freed is held against a ledger. That is a sample where loom
 //!   is exhaustive, and all accesses are sequentially consistent in it: it is about protocols, and loom about orderings.
 //! - **Mutants**: `ci/mutants.py` plants known bugs, weakened orderings among them, and fails if the models stay green.
 //! - **Properties** and **fuzz targets** compare whole histories of operations with a plain map; **stress** tests count

@@ -28,7 +28,7 @@ use crossbeam_utils::CachePadded;
 /// # What is guaranteed between threads
 ///
 /// - A client never has more permits than a limit that was in force while the last of them was being admitted.
-/// - A client below its limit is never refused on account of another client, or of attempts that were refused. (Where
+/// - A client below its limit is never rejected on account of another client, or of attempts that were rejected. (Where
 ///   clients share a [tier](Config::with_tier) or a [total](Config::with_max_total) its own guarantee holds.)
 /// - Admission is lock-free and release is wait-free: a thread that stalls or dies anywhere in this crate delays
 ///   nobody else's admission or release.
@@ -108,7 +108,7 @@ impl Limiter {
 
     /// Counts one more connection of `client`, if it may have one more.
     ///
-    /// A client at its limit is refused without a write to the table, so that a flood does not slow the rest down. (With
+    /// A client at its limit is rejected without a write to the table, so that a flood does not slow the rest down. (With
     /// [counting](Config::with_counting), a shadow or a dry run, there are striped counters that note it.)
     ///
     /// # Errors
@@ -191,7 +191,7 @@ impl Limiter {
     #[cold]
     fn full(&self, family: Family) -> Result<Permit, Rejected> {
         match self.load_config().when_full_for(family) {
-            WhenFull::Refuse => Err(Rejected::TableFull),
+            WhenFull::Reject => Err(Rejected::TableFull),
             WhenFull::AdmitUntracked => Ok(Permit::untracked()),
         }
     }

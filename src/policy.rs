@@ -1,7 +1,7 @@
 //! The long way to a permit: for configurations that are more than one limit for everybody.
 //!
 //! An admission takes one place after the other, the client's own first, then its networks', in the end the total's.
-//! What it has taken it holds in values that give back when dropped, so a refusal anywhere undoes all. It looks before
+//! What it has taken it holds in values that give back when dropped, so a rejection anywhere undoes all. It looks before
 //! it takes: an attempt that has no chance writes nothing.
 
 use crate::client::Client;
@@ -55,7 +55,7 @@ impl Zone {
 #[cfg_attr(not(feature = "rules"), expect(dead_code, reason = "only rules say more than a limit"))]
 enum Verdict {
     Limit(u32),
-    /// Counted, never refused.
+    /// Counted, never rejected.
     Exempt,
     Deny,
 }
@@ -183,7 +183,7 @@ impl Limiter {
         }
         let config = self.load_config();
         let answer = match config.unknown_peer() {
-            UnknownPeer::Refuse => Err(Rejected::UnknownPeer),
+            UnknownPeer::Reject => Err(Rejected::UnknownPeer),
             UnknownPeer::AdmitUntracked => Ok((Permit::untracked(), 0)),
         };
         self.note(&config, &answer);
@@ -198,7 +198,7 @@ impl Limiter {
 
     fn admit(&self, client: Client, config: &Config, guard: &Guard) -> Result<(Permit, u32), Rejected> {
         if let Some(shadow) = config.shadow() {
-            if self.would_refuse(client, shadow, guard).is_some() {
+            if self.would_reject(client, shadow, guard).is_some() {
                 self.tally().count(Event::ShadowRejected);
             }
         }
@@ -211,7 +211,7 @@ impl Limiter {
     fn charge(&self, client: Client, config: &Config, guard: &Guard) -> Result<(Permit, u32), Rejected> {
         let plain = config.tiers().is_empty() && config.max_total().is_none();
         if !plain || config.dry_run() {
-            match self.would_refuse(client, config, guard) {
+            match self.would_reject(client, config, guard) {
                 Some(_) if config.dry_run() => self.tally().count(Event::DryRunRejected),
                 Some(rejected) => return Err(rejected),
                 None => {}
@@ -228,7 +228,7 @@ impl Limiter {
             Ok((held, open)) => Ok(Some((held, open))),
             Err(Refusal::AtLimit) => Err(at_limit),
             Err(Refusal::Full) => match config.when_full_for(key.family()) {
-                WhenFull::Refuse => Err(Rejected::TableFull),
+                WhenFull::Reject => Err(Rejected::TableFull),
                 WhenFull::AdmitUntracked => Ok(None),
             },
         };
@@ -246,8 +246,8 @@ impl Limiter {
         Ok((permit, open))
     }
 
-    /// Whether `config` would refuse `client` with the connections that are open now. Writes nothing.
-    fn would_refuse(&self, client: Client, config: &Config, guard: &Guard) -> Option<Rejected> {
+    /// Whether `config` would reject `client` with the connections that are open now. Writes nothing.
+    fn would_reject(&self, client: Client, config: &Config, guard: &Guard) -> Option<Rejected> {
         let limit = match Verdict::of(config, client) {
             Verdict::Deny => return Some(Rejected::Denied),
             Verdict::Exempt => return None,

@@ -1,4 +1,4 @@
-//! Why an admission was refused.
+//! Why an admission was rejected.
 
 use core::fmt;
 
@@ -16,9 +16,9 @@ use core::fmt;
 /// let limiter = Limiter::new(Config::new(1));
 /// let _permit = limiter.try_acquire(Ipv4Addr::LOCALHOST)?;
 ///
-/// let refusal = limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap_err();
-/// assert_eq!(refusal, Rejected::ClientLimit);
-/// assert_eq!(refusal.to_string(), "client connection limit reached");
+/// let rejection = limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap_err();
+/// assert_eq!(rejection, Rejected::ClientLimit);
+/// assert_eq!(rejection.to_string(), "client connection limit reached");
 /// # Ok::<(), Rejected>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +36,7 @@ pub enum Rejected {
     TotalLimit,
     /// A rule denies this client.
     Denied,
-    /// The server could not tell who the peer is, and refuses such peers.
+    /// The server could not tell who the peer is, and rejects such peers.
     UnknownPeer,
 }
 

@@ -63,9 +63,9 @@ pub struct Decisions {
     pub admitted: u64,
     /// Admitted with a permit that does not count for a client: the table was full or the peer unknown.
     pub admitted_untracked: u64,
-    /// Refused, by reason.
+    /// Rejected, by reason.
     pub rejected: Rejections,
-    /// Attempts that a [shadow](crate::Config::with_shadow) would have refused, whatever the configuration in force said:
+    /// Attempts that a [shadow](crate::Config::with_shadow) would have rejected, whatever the configuration in force said:
     /// beside all of `rejected`, this tells what a change would bring, for lower and for higher limits. Counted whether
     /// or not the configuration says to count.
     pub shadow_rejected: u64,
@@ -74,7 +74,7 @@ pub struct Decisions {
     pub dry_run_rejected: u64,
 }
 
-/// How often attempts were refused, by reason.
+/// How often attempts were rejected, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]

@@ -22,7 +22,7 @@ pub(crate) enum Event {
     UnknownPeer,
     /// With a permit that counts nothing, for want of room in the table.
     AdmittedUntracked,
-    /// Admitted, but a configuration on trial beside the one in force would have refused.
+    /// Admitted, but a configuration on trial beside the one in force would have rejected.
     ShadowRejected,
     /// Admitted, but only because limits are not enforced for now.
     DryRunRejected,

@@ -5,7 +5,7 @@ mod loopback;
 use axum::extract::{ConnectInfo, WebSocketUpgrade, ws};
 use axum::serve::ListenerExt;
 use axum::{Extension, Router, routing::get};
-use connlimit::tokio::{LimitedListener, Refuse};
+use connlimit::tokio::{LimitedListener, Reject};
 use connlimit::tower::{ConnectionInfo, ConnectionInfoLayer};
 use connlimit::{Config, Limiter, PeerAddr, Zone};
 use core::net::SocketAddr;
@@ -45,7 +45,7 @@ async fn echo(mut socket: ws::WebSocket) {
 async fn serve(max: u32) -> (SocketAddr, Limiter) {
     let (socket, addr) = listen().await;
     let limiter = Limiter::new(Config::new(max));
-    let listener = LimitedListener::new(socket, limiter.clone()).refuse_with(Refuse::Http429 { retry_after: None });
+    let listener = LimitedListener::new(socket, limiter.clone()).reject_with(Reject::Http429 { retry_after: None });
     let app = app(&limiter).into_make_service_with_connect_info::<PeerAddr>();
     tokio::spawn(async { axum::serve(listener, app).await });
     (addr, limiter)
@@ -62,8 +62,8 @@ async fn handlers_know_their_peer_and_how_many_connections_it_has() {
 
     let mut third = dial(client(1), addr).await;
     third.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let refusal = until_closed(&mut third).await;
-    assert!(refusal.starts_with(b"HTTP/1.1 429 "), "{refusal:?}");
+    let rejection = until_closed(&mut third).await;
+    assert!(rejection.starts_with(b"HTTP/1.1 429 "), "{rejection:?}");
 
     drop(first);
     eventually("a release", || limiter.num_open(client(1)) == 1).await;

@@ -102,8 +102,8 @@ async fn one_http1_connection_is_one_permit_for_all_its_requests() {
         assert_eq!(body, "hello");
         assert_eq!(server.limiter.num_open(client(1)), 1);
     }
-    let mut refused = dial(client(1), server.addr).await;
-    assert_eq!(until_closed(&mut refused).await, b"");
+    let mut rejected = dial(client(1), server.addr).await;
+    assert_eq!(until_closed(&mut rejected).await, b"");
 
     drop(sender);
     server.released().await;

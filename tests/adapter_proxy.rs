@@ -3,7 +3,7 @@
 mod loopback;
 
 use connlimit::proxy::{Proxied, ProxyError, Untrusted};
-use connlimit::tokio::{LimitedListener, Refuse};
+use connlimit::tokio::{LimitedListener, Reject};
 use connlimit::{Config, Limiter};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -47,7 +47,7 @@ impl Server {
             }
         });
         let mut listener =
-            LimitedListener::new(proxied, limiter.clone()).refuse_with(Refuse::Http429 { retry_after: None });
+            LimitedListener::new(proxied, limiter.clone()).reject_with(Reject::Http429 { retry_after: None });
         tokio::spawn(async move {
             while let Ok((mut stream, client)) = listener.accept().await {
                 tokio::spawn(async move {
@@ -87,8 +87,8 @@ async fn the_named_client_is_counted_and_the_bytes_after_the_header_arrive() {
 
     let mut second = dial(OTHER_PROXY, server.addr).await;
     second.write_all(format!("{HEADER}GET / HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
-    let refusal = until_closed(&mut second).await;
-    assert!(refusal.starts_with(b"HTTP/1.1 429 "), "{refusal:?}");
+    let rejection = until_closed(&mut second).await;
+    assert!(rejection.starts_with(b"HTTP/1.1 429 "), "{rejection:?}");
 
     drop(first);
     eventually("the release", || server.limiter.num_open(NAMED) == 0).await;

@@ -26,13 +26,13 @@ fn each_client_has_the_limit_for_itself() {
     let (limiter, mut listener, addr) = tcp(1);
     let _first = connect(ONE, addr);
     let (one, _) = listener.accept().unwrap();
-    let refused = connect(ONE, addr);
+    let rejected = connect(ONE, addr);
     let _second = connect(TWO, addr);
 
-    // The loop goes past the refused peer to the admissible one behind it.
+    // The loop goes past the rejected peer to the admissible one behind it.
     let (two, peer) = listener.accept().unwrap();
     assert_eq!(peer.ip(), TWO);
-    assert_closed(refused);
+    assert_closed(rejected);
     assert_eq!((limiter.num_open(ONE), limiter.num_open(TWO)), (1, 1));
     drop((one, two));
     assert_eq!((limiter.num_open(ONE), limiter.num_open(TWO)), (0, 0));
@@ -52,23 +52,23 @@ fn a_closed_connection_makes_room_for_the_next() {
 }
 
 #[test]
-fn the_hook_gets_the_refused_stream_and_may_answer() {
+fn the_hook_gets_the_rejected_stream_and_may_answer() {
     let (limiter, listener, addr) = tcp(1);
-    let (seen, refusals) = mpsc::channel();
-    let mut listener = listener.on_refused(move |mut stream, peer, reason| {
+    let (seen, rejections) = mpsc::channel();
+    let mut listener = listener.on_rejected(move |mut stream, peer, reason| {
         writeln!(stream, "{reason}").unwrap();
         seen.send((peer, reason)).unwrap();
     });
     let _held = limiter.try_acquire(ONE).unwrap();
-    let mut refused = connect(ONE, addr);
+    let mut rejected = connect(ONE, addr);
     let _admitted = connect(TWO, addr);
     let _stream = listener.accept().unwrap();
 
-    let (peer, reason) = refusals.try_recv().expect("the hook was not called");
-    assert_eq!(peer, refused.local_addr().unwrap());
+    let (peer, reason) = rejections.try_recv().expect("the hook was not called");
+    assert_eq!(peer, rejected.local_addr().unwrap());
     assert_eq!(reason, Rejected::ClientLimit);
     let mut text = String::new();
-    refused.read_to_string(&mut text).unwrap();
+    rejected.read_to_string(&mut text).unwrap();
     assert_eq!(text, "client connection limit reached\n");
 }
 
@@ -84,10 +84,10 @@ fn a_limit_changed_while_running_holds_from_the_next_connection() {
 
     // Lowered below what is open: nobody is cut off, and nobody new gets in.
     limiter.set_config(Config::new(1)).unwrap();
-    let refused = connect(ONE, addr);
+    let rejected = connect(ONE, addr);
     let _other = connect(TWO, addr);
     assert_eq!(listener.accept().unwrap().1.ip(), TWO);
-    assert_closed(refused);
+    assert_closed(rejected);
     assert_eq!(limiter.num_open(ONE), 2);
     stream.write_all(b"still open").expect("a connection was cut off");
 }
@@ -303,7 +303,7 @@ fn an_error_of_the_listener_itself_reaches_the_caller_and_the_iterator_goes_on()
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     assert_eq!(limiter.num_open(Client::named("alice")), 0);
     let _alice = incoming.next().unwrap().unwrap();
-    // The second alice is refused without a word; the error behind her is next.
+    // The second alice is rejected without a word; the error behind her is next.
     let error = incoming.next().unwrap().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     assert_eq!(limiter.num_open(Client::named("alice")), 1);
@@ -332,11 +332,11 @@ fn unix_peers_are_counted_for_the_path_they_connect_to() {
     let by_path = Client::named(format!("unix:{}", path.display()));
     assert_eq!(limiter.num_open(by_path), 1);
 
-    // The second peer is refused; with another name for the same socket the third is admitted.
-    let mut refused = UnixStream::connect(&path).unwrap();
+    // The second peer is rejected; with another name for the same socket the third is admitted.
+    let mut rejected = UnixStream::connect(&path).unwrap();
     listener.get_ref().set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err());
-    assert_eq!(refused.read(&mut [0]).unwrap(), 0);
+    assert_eq!(rejected.read(&mut [0]).unwrap(), 0);
     let mut listener = listener.count_as(|_stream, _peer| Client::named("admin"));
     let _third = UnixStream::connect(&path).unwrap();
     let _admin = listener.accept().unwrap();

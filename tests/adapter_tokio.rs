@@ -35,7 +35,7 @@ async fn a_connection_over_the_limit_is_closed_and_the_next_client_is_admitted()
     assert_eq!(peer.ip(), client(2));
     assert_eq!(until_closed(&mut second).await, b"");
     assert_eq!((limiter.num_open(client(1)), limiter.num_open(client(2))), (1, 1));
-    assert_eq!(listener.refuser().counts().closed, 1);
+    assert_eq!(listener.rejecter().counts().closed, 1);
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn many_clients_come_and_go_and_nothing_is_left() {
     const CLIENTS: u8 = 40;
     const LIMIT: u32 = 3;
     let (mut listener, limiter, addr) = limited(LIMIT).await;
-    let refuser = listener.refuser().clone();
+    let rejecter = listener.rejecter().clone();
     let server = tokio::spawn(async move {
         loop {
             let (mut stream, _peer) = listener.accept().await.unwrap();
@@ -205,7 +205,7 @@ async fn many_clients_come_and_go_and_nothing_is_left() {
     while let Some(admitted) = clients.join_next().await {
         assert_eq!(admitted.unwrap(), LIMIT);
     }
-    assert_eq!(refuser.counts().closed, u64::from(CLIENTS) * 2);
+    assert_eq!(rejecter.counts().closed, u64::from(CLIENTS) * 2);
     for number in 0..CLIENTS {
         eventually("all slots to be released", || limiter.num_open(client(number)) == 0).await;
     }
@@ -265,12 +265,12 @@ async fn a_broken_listener_is_reported() {
 
 #[tokio::test]
 async fn another_transport_can_be_limited() {
-    let ((a, _a), (b, mut refused)) = (duplex(16), duplex(16));
+    let ((a, _a), (b, mut rejected)) = (duplex(16), duplex(16));
     let limiter = Limiter::new(Config::new(1));
     let mut listener = LimitedListener::new(Scripted([Ok(a), Ok(b)].into()), limiter.clone());
     let _stream = accept(&mut listener).await;
     tokio::spawn(async move { listener.accept().await });
-    assert_eq!(until_closed(&mut refused).await, b"");
+    assert_eq!(until_closed(&mut rejected).await, b"");
     assert_eq!(limiter.num_open(Client::named(TENANT)), 1);
 }
 
@@ -310,9 +310,9 @@ mod unix {
         let stream = accept(&mut first).await;
         assert_eq!(limiter.num_open(one.as_client()), 1);
 
-        let mut refused = UnixStream::connect(&one.0).await.unwrap();
+        let mut rejected = UnixStream::connect(&one.0).await.unwrap();
         let accepting = tokio::spawn(async move { first.accept().await });
-        assert_eq!(until_closed(&mut refused).await, b"");
+        assert_eq!(until_closed(&mut rejected).await, b"");
         accepting.abort();
 
         let _b = UnixStream::connect(&two.0).await.unwrap();

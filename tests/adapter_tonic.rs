@@ -67,10 +67,10 @@ async fn one_channel_is_one_permit_and_calls_know_their_peer() {
     }
     assert_eq!(*seen.lock().unwrap(), [(Some(client(1).into()), Some(1)); 3]);
 
-    // A channel opens its connection before it is used or on its first call: one of the two is refused.
-    if let Ok(mut refused) = connect(addr, "").await {
-        let call = refused.check(HealthCheckRequest::default());
-        within("a refusal", call).await.unwrap_err();
+    // A channel opens its connection before it is used or on its first call: one of the two is rejected.
+    if let Ok(mut rejected) = connect(addr, "").await {
+        let call = rejected.check(HealthCheckRequest::default());
+        within("a rejection", call).await.unwrap_err();
     }
 
     drop(health);

@@ -1,4 +1,4 @@
-//! Refusals, as a subscriber of `tracing` hears them.
+//! Rejections, as a subscriber of `tracing` hears them.
 #![cfg(all(feature = "tracing", not(connlimit_model)))]
 #![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
@@ -63,7 +63,7 @@ fn client(host: u32) -> Client {
 }
 
 #[test]
-fn refusals_are_gathered_between_the_first_one_and_a_flush() {
+fn rejections_are_gathered_between_the_first_one_and_a_flush() {
     let ear = Ear::default();
     ear.listen(|| {
         let log = RejectLog::new(LONG);
@@ -96,12 +96,12 @@ fn what_is_left_is_told_when_the_log_goes() {
     assert_eq!(
         ear.messages(),
         ["1 reject from 1 client, e.g. 192.0.2.1", "2 rejects from 1 client, e.g. 192.0.2.1"],
-        "and a log without refusals is silent"
+        "and a log without rejections is silent"
     );
 }
 
 #[test]
-fn without_an_interval_each_refusal_is_an_event() {
+fn without_an_interval_each_rejection_is_an_event() {
     let ear = Ear::default();
     ear.listen(|| {
         let log = RejectLog::new(Duration::ZERO);
@@ -132,7 +132,7 @@ fn a_crowd_of_clients_is_not_kept() {
 }
 
 #[test]
-fn the_next_refusal_after_the_interval_tells_what_was_gathered() {
+fn the_next_rejection_after_the_interval_tells_what_was_gathered() {
     let ear = Ear::default();
     let mut noted = 0;
     ear.listen(|| {

@@ -51,7 +51,7 @@ fn a_permit_that_is_forgotten_stays_on_the_list() {
 }
 
 #[test]
-fn what_was_refused_or_is_not_counted_is_not_entered() {
+fn what_was_rejected_or_is_not_counted_is_not_entered() {
     let limiter = Limiter::new(Config::new(1));
     let _permit = limiter.try_acquire(CLIENT).unwrap();
     assert!(limiter.try_acquire(CLIENT).is_err());

@@ -39,7 +39,7 @@ fn the_tour_finds_reality_as_it_prints_it() {
     let mut out = Vec::new();
     tour::run(&mut out).unwrap();
     let out = String::from_utf8(out).unwrap();
-    for words in ["admitted", "refused", "released", "limit is now 1", "::ffff:127.0.0.2"] {
+    for words in ["admitted", "rejected", "released", "limit is now 1", "::ffff:127.0.0.2"] {
         assert!(out.contains(words), "{words:?} is missing in:\n{out}");
     }
     assert!(out.ends_with("Each line above was checked.\n"), "{out}");
@@ -71,7 +71,7 @@ fn bad_arguments_are_named() {
 }
 
 #[test]
-fn the_server_echoes_refuses_and_logs() {
+fn the_server_echoes_rejects_and_logs() {
     let (sender, log) = mpsc::channel();
     let limiter = Limiter::new(Config::new(1));
     let listener = TcpListener::bind((ONE, 0)).unwrap();
@@ -81,8 +81,8 @@ fn the_server_echoes_refuses_and_logs() {
 
     let mut admitted = Guest::connect(ONE, addr).unwrap();
     assert_eq!(admitted.say("hello").unwrap(), "hello");
-    let mut refused = Guest::connect(ONE, addr).unwrap();
-    assert_eq!(refused.hear().unwrap(), "client connection limit reached");
+    let mut rejected = Guest::connect(ONE, addr).unwrap();
+    assert_eq!(rejected.hear().unwrap(), "client connection limit reached");
     assert_eq!(admitted.say("again").unwrap(), "again");
 
     drop(admitted);
@@ -93,7 +93,7 @@ fn the_server_echoes_refuses_and_logs() {
     }
     let log: String = log.try_iter().collect();
     let words: Vec<_> = log.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(words, ["admitted", "refused"]);
+    assert_eq!(words, ["admitted", "rejected"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn runs(operations: usize) -> impl Strategy<Value = Vec<[u8; 4]>> {
 }
 
 fn any_when_full() -> impl Strategy<Value = WhenFull> {
-    prop_oneof![Just(WhenFull::Refuse), Just(WhenFull::AdmitUntracked)]
+    prop_oneof![Just(WhenFull::Reject), Just(WhenFull::AdmitUntracked)]
 }
 
 prop_compose! {
@@ -144,7 +144,7 @@ proptest! {
 
     #[cfg(feature = "serde")]
     #[test]
-    fn no_text_is_read_as_a_broken_configuration(text in r#"\{("(max_per_client|ipv4_prefix|ipv6_prefix|table_memory|preallocation|when_full)":(-?[0-9]{1,20}|null|true|"refuse"|"admit-untracked"),?){0,6}\}?"#) {
+    fn no_text_is_read_as_a_broken_configuration(text in r#"\{("(max_per_client|ipv4_prefix|ipv6_prefix|table_memory|preallocation|when_full)":(-?[0-9]{1,20}|null|true|"reject"|"admit-untracked"),?){0,6}\}?"#) {
         oracle::config_text::check(text.as_bytes());
     }
 }
@@ -179,7 +179,7 @@ fn the_default_configuration_has_no_limit_and_counts_every_address_for_itself() 
     assert_eq!((config.ipv4_prefix(), config.ipv6_prefix()), (32, 128));
     assert_eq!(config.table_memory(), 256 << 20);
     assert!(!config.preallocation());
-    assert_eq!(config.when_full(), WhenFull::Refuse);
+    assert_eq!(config.when_full(), WhenFull::Reject);
     assert_eq!(config, Config::new(0));
 }
 

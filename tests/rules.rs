@@ -387,7 +387,7 @@ mod admission {
     }
 
     #[test]
-    fn an_unlimited_client_is_counted_and_never_refused() {
+    fn an_unlimited_client_is_counted_and_never_rejected() {
         let limiter = Limiter::new(config().with_max_total(3));
         let _many = [(); 5].map(|()| limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap());
         assert_eq!(limiter.num_open(Ipv4Addr::LOCALHOST), 5);

@@ -93,8 +93,8 @@ fn decisions_are_counted_while_the_configuration_says_so() {
     let limiter = Limiter::new(Config::new(1).with_counting(true));
     let first = limiter.try_acquire(client(1));
     let second = limiter.try_acquire(client(2));
-    let refused = limiter.try_acquire(client(1));
-    assert!(first.is_ok() && second.is_ok() && refused.is_err());
+    let rejected = limiter.try_acquire(client(1));
+    assert!(first.is_ok() && second.is_ok() && rejected.is_err());
     let decisions = limiter.stats().decisions;
     assert_eq!((decisions.admitted, decisions.rejected.client_limit, decisions.rejected.total()), (2, 1, 1));
 
@@ -104,10 +104,10 @@ fn decisions_are_counted_while_the_configuration_says_so() {
 
     // What is only tried out is counted for its own sake.
     limiter.set_config(Config::new(1).with_dry_run(true)).unwrap();
-    let _beyond = limiter.try_acquire(client(1)).expect("a dry run refuses nobody");
+    let _beyond = limiter.try_acquire(client(1)).expect("a dry run rejects nobody");
     assert_eq!(limiter.stats().decisions.dry_run_rejected, 1);
     limiter.set_config(Config::new(5).with_shadow(Config::new(2))).unwrap();
-    let _shadowed = limiter.try_acquire(client(1)).expect("a shadow refuses nobody");
+    let _shadowed = limiter.try_acquire(client(1)).expect("a shadow rejects nobody");
     assert_eq!(limiter.stats().decisions.shadow_rejected, 1);
 }
 

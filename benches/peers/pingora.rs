@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use pingora_limits::inflight::{Guard, Inflight};
 
 /// Approximate, both ways: clients share 4 x 8192 counters, so a crowd raises everybody's estimate and clients
-/// below their limit are refused; and the four counters of a client are raised one by one, so threads that race
+/// below their limit are rejected; and the four counters of a client are raised one by one, so threads that race
 /// each may find another one of them low and pass together. Its guard holds an `Arc`, the library's own choice.
 pub(crate) struct Pingora {
     inflight: Inflight,

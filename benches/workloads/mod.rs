@@ -8,7 +8,7 @@ mod worker;
 pub(crate) use streams::Streams;
 pub(crate) use worker::{Worker, crew};
 
-/// One workload. An operation is an admission and a release, or one refusal.
+/// One workload. An operation is an admission and a release, or one rejection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
@@ -38,14 +38,14 @@ pub(crate) enum Act {
     /// Admits and releases at once; `open` when each client has another connection open all the time.
     Pair { open: bool },
     /// Asks for one more than the limit.
-    Refused,
+    Rejected,
     /// Holds this many connections: admits a new one and releases the oldest.
     Fifo(usize),
     /// Admits, and hands the permits over to the next thread, which releases them.
     Handoff,
 }
 
-/// No workload but `refused` comes near it.
+/// No workload but `rejected` comes near it.
 const AMPLE: u32 = 1 << 20;
 
 impl Workload {
@@ -54,7 +54,7 @@ impl Workload {
             name,
             crowd,
             act,
-            limit: if matches!(act, Act::Refused) { 1 } else { AMPLE },
+            limit: if matches!(act, Act::Rejected) { 1 } else { AMPLE },
             min_threads: if matches!(act, Act::Handoff) { 2 } else { 1 },
         }
     }
@@ -79,7 +79,7 @@ pub(crate) const OWN: Workload = Workload::new("own", Crowd::Own(256), Act::Pair
 pub(crate) const RECONNECT: Workload = Workload::new("reconnect", Crowd::Own(1), Act::Pair { open: false });
 pub(crate) const SHARED: Workload = Workload::new("shared", Crowd::One, Act::Pair { open: false });
 pub(crate) const SHARED_OPEN: Workload = Workload::new("shared-open", Crowd::One, Act::Pair { open: true });
-pub(crate) const REFUSED: Workload = Workload::new("refused", Crowd::One, Act::Refused);
+pub(crate) const REJECTED: Workload = Workload::new("rejected", Crowd::One, Act::Rejected);
 pub(crate) const UNIFORM_1M: Workload = Workload::new("uniform-1m", Crowd::Uniform(1_000_000), Act::Fifo(100_000));
 
 /// All of them, in the order of the tables.
@@ -89,7 +89,7 @@ pub(crate) const ALL: [Workload; 13] = [
     RECONNECT,
     SHARED,
     SHARED_OPEN,
-    REFUSED,
+    REJECTED,
     Workload::new("uniform-1k", Crowd::Uniform(1_000), Act::Fifo(100)),
     UNIFORM_1M,
     Workload::new("uniform-10m", Crowd::Uniform(10_000_000), Act::Fifo(250_000)),

@@ -57,7 +57,7 @@ impl<'p, P: Peer> Worker<'p, P> {
     /// Opens the connections that the act presupposes.
     pub(crate) fn prepare(&mut self) {
         match self.act {
-            Act::Pair { open: true } | Act::Refused => {
+            Act::Pair { open: true } | Act::Rejected => {
                 let mut session = self.peer.session();
                 for index in 0..self.stream.len() {
                     let client = IpAddr::V4(self.stream[index]);
@@ -86,7 +86,7 @@ impl<'p, P: Peer> Worker<'p, P> {
         for _ in 0..batches {
             let mut session = self.peer.session();
             match self.act {
-                Act::Pair { .. } | Act::Refused => self.pairs(&mut session),
+                Act::Pair { .. } | Act::Rejected => self.pairs(&mut session),
                 Act::Fifo(_) => self.fifo(&mut session),
                 Act::Handoff => self.handoff(&mut session),
             }
@@ -98,7 +98,7 @@ impl<'p, P: Peer> Worker<'p, P> {
     /// Fails when the peer did not do the work that was timed.
     pub(crate) fn verify(&self) {
         let expected = match self.act {
-            Act::Refused => 0,
+            Act::Rejected => 0,
             _ => self.operations,
         };
         assert_eq!(self.admitted, expected, "admissions of {}", P::NAME);

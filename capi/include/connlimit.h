@@ -10,7 +10,7 @@
 /**
  * What became of a call.
  *
- * 0 is success. Above 0 the client was refused, which is no fault; below 0 the call was wrong and did nothing.
+ * 0 is success. Above 0 the client was rejected, which is no fault; below 0 the call was wrong and did nothing.
  * Later versions may add values of either sign.
  */
 enum connlimit_status
@@ -23,17 +23,17 @@ enum connlimit_status
    */
   CONNLIMIT_OK = 0,
   /**
-   * Refused: the client has as many open connections as it may have.
+   * Rejected: the client has as many open connections as it may have.
    */
   CONNLIMIT_CLIENT_LIMIT = 1,
   /**
-   * Refused: the table is at its memory bound, and the client is not tracked yet.
+   * Rejected: the table is at its memory bound, and the client is not tracked yet.
    */
   CONNLIMIT_TABLE_FULL = 2,
   /**
-   * Refused for another reason.
+   * Rejected for another reason.
    */
-  CONNLIMIT_REFUSED = 3,
+  CONNLIMIT_REJECTED = 3,
   /**
    * An argument that has to point to something is null.
    */
@@ -304,7 +304,7 @@ connlimit_status connlimit_move(struct connlimit_permit *to,
 /**
  * Says in English what a status means.
  *
- * The text lives as long as the library, is never null, and the caller must not free it. The texts of refusals
+ * The text lives as long as the library, is never null, and the caller must not free it. The texts of rejections
  * may be shown to the peer: they name no count and no limit. An unknown status has a text too.
  */
 const char *connlimit_status_text(int32_t status);

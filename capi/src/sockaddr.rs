@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_any_shorter_length_is_refused() {
+    fn an_address_of_any_shorter_length_is_rejected() {
         for raw in [v4([127, 0, 0, 1]), v6(Ipv6Addr::LOCALHOST)] {
             for len in 0..raw.bytes.len() - 1 {
                 assert_eq!(raw.client(len), Err(Status::ConnlimitBadLength), "{len}");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_family_is_refused() {
+    fn an_unknown_family_is_rejected() {
         // SAFETY: integers may be zero.
         let mut raw: sockaddr = unsafe { core::mem::zeroed() };
         assert_eq!(Raw::new(&raw).whole(), Err(Status::ConnlimitUnknownFamily));

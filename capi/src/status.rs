@@ -7,19 +7,19 @@ use std::panic::catch_unwind;
 
 /// What became of a call.
 ///
-/// 0 is success. Above 0 the client was refused, which is no fault; below 0 the call was wrong and did nothing.
+/// 0 is success. Above 0 the client was rejected, which is no fault; below 0 the call was wrong and did nothing.
 /// Later versions may add values of either sign.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Done.
     ConnlimitOk = 0,
-    /// Refused: the client has as many open connections as it may have.
+    /// Rejected: the client has as many open connections as it may have.
     ConnlimitClientLimit = 1,
-    /// Refused: the table is at its memory bound, and the client is not tracked yet.
+    /// Rejected: the table is at its memory bound, and the client is not tracked yet.
     ConnlimitTableFull = 2,
-    /// Refused for another reason.
-    ConnlimitRefused = 3,
+    /// Rejected for another reason.
+    ConnlimitRejected = 3,
     /// An argument that has to point to something is null.
     ConnlimitNullPointer = -1,
     /// The pointer does not lead to a limiter.
@@ -46,7 +46,7 @@ pub enum Status {
 
 /// Says in English what a status means.
 ///
-/// The text lives as long as the library, is never null, and the caller must not free it. The texts of refusals
+/// The text lives as long as the library, is never null, and the caller must not free it. The texts of rejections
 /// may be shown to the peer: they name no count and no limit. An unknown status has a text too.
 #[unsafe(no_mangle)]
 pub const extern "C" fn connlimit_status_text(status: i32) -> *const c_char {
@@ -58,7 +58,7 @@ const fn text(status: i32) -> &'static CStr {
         0 => c"no error",
         1 => c"client connection limit reached",
         2 => c"connection table full",
-        3 => c"connection refused",
+        3 => c"connection rejected",
         -1 => c"null pointer",
         -2 => c"not a limiter",
         -3 => c"not a permit",
@@ -90,7 +90,7 @@ impl From<Rejected> for Status {
         match rejected {
             Rejected::ClientLimit => Self::ConnlimitClientLimit,
             Rejected::TableFull => Self::ConnlimitTableFull,
-            _ => Self::ConnlimitRefused,
+            _ => Self::ConnlimitRejected,
         }
     }
 }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_reads_as_it_does_in_rust() {
+    fn a_rejection_reads_as_it_does_in_rust() {
         for rejected in [Rejected::ClientLimit, Rejected::TableFull] {
             let status = Status::from(rejected);
             assert_eq!(text(status as i32).to_str(), Ok(rejected.to_string().as_str()));

@@ -13,7 +13,7 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub admitted: u32,
-    pub refused: u32,
+    pub rejected: u32,
     pub most_at_once: u32,
 }
 
@@ -35,9 +35,9 @@ impl Book {
 
 /// Serves `listener` on a thread of its own, for as long as the program runs.
 pub fn open(listener: TcpListener, limiter: Limiter, book: Book) -> io::Result<()> {
-    let refusals = book.clone();
-    let mut listener = LimitedListener::new(listener, limiter.clone()).on_refused(move |mut stream, peer, why| {
-        refusals.note(peer, |tally| tally.refused += 1);
+    let rejections = book.clone();
+    let mut listener = LimitedListener::new(listener, limiter.clone()).on_rejected(move |mut stream, peer, why| {
+        rejections.note(peer, |tally| tally.rejected += 1);
         // Should this fail, the client misses its line and the tour reports it.
         let _sent = writeln!(stream, "{why}").is_ok();
     });

@@ -27,10 +27,10 @@ pub fn run(listen: SocketAddr, limit: u32) -> Result<Infallible, Box<dyn std::er
 /// Accepts for ever; ends when the listener itself fails.
 pub fn serve(listener: TcpListener, limiter: Limiter, log: impl Write + Send + 'static) -> io::Result<Infallible> {
     let log = Arc::new(Log::new(log));
-    let (refusals, errors) = (Arc::clone(&log), Arc::clone(&log));
+    let (rejections, errors) = (Arc::clone(&log), Arc::clone(&log));
     let mut listener = LimitedListener::new(listener, limiter)
-        .on_refused(move |mut stream, peer, reason| {
-            refusals.line(&format_args!("refused   {peer}: {reason}"));
+        .on_rejected(move |mut stream, peer, reason| {
+            rejections.line(&format_args!("rejected   {peer}: {reason}"));
             // The answer fits into an empty send buffer; a peer for which it does not goes without.
             if stream.set_nonblocking(true).is_ok() {
                 let _sent = writeln!(stream, "{reason}").is_ok();

@@ -20,7 +20,7 @@ const ONE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const TWO: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The text that `connlimit::Rejected` promises to be fit for the peer.
-const REFUSAL: &str = "client connection limit reached";
+const REJECTION: &str = "client connection limit reached";
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -35,13 +35,13 @@ pub fn run(out: &mut dyn Write) -> Outcome {
 
     writeln!(
         tour.out,
-        "A server lets each client have 2 open connections. Who is refused is told\n\
-         \"{REFUSAL}\" and no numbers.\n"
+        "A server lets each client have 2 open connections. Who is rejected is told\n\
+         \"{REJECTION}\" and no numbers.\n"
     )?;
     let first = tour.admits(ONE, 1)?;
     let mut second = tour.admits(ONE, 2)?;
-    tour.refuses(ONE, 2)?;
-    tour.refuses(ONE, 2)?;
+    tour.rejects(ONE, 2)?;
+    tour.rejects(ONE, 2)?;
 
     tour.say("Another address is another client: it has its own count.")?;
     let neighbour = tour.admits(TWO, 1)?;
@@ -53,12 +53,12 @@ pub fn run(out: &mut dyn Write) -> Outcome {
     tour.say("The limit may be lowered while the server runs. Nobody is cut off.")?;
     tour.limit(1)?;
     tour.echoes(ONE, &mut second, 2)?;
-    tour.refuses(ONE, 2)?;
+    tour.rejects(ONE, 2)?;
 
     tour.say("It may be raised as well.")?;
     tour.limit(3)?;
     let fourth = tour.admits(ONE, 3)?;
-    tour.refuses(ONE, 3)?;
+    tour.rejects(ONE, 3)?;
 
     match dual_stack() {
         Ok(listener) => tour.mapped(listener)?,
@@ -104,12 +104,12 @@ impl Tour<'_> {
         Ok(guest)
     }
 
-    fn refuses(&mut self, client: Ipv4Addr, open: u32) -> Outcome {
+    fn rejects(&mut self, client: Ipv4Addr, open: u32) -> Outcome {
         let mut guest = Guest::connect(client, self.server)?;
         let step = format!("{client} connects");
-        same(&step, "the server's answer", REFUSAL, &guest.hear()?)?;
-        self.expected.entry(client).or_default().refused += 1;
-        self.line(client, &step, "refused", open, "")
+        same(&step, "the server's answer", REJECTION, &guest.hear()?)?;
+        self.expected.entry(client).or_default().rejected += 1;
+        self.line(client, &step, "rejected", open, "")
     }
 
     fn leaves<const N: usize>(&mut self, client: Ipv4Addr, guests: [Guest; N], open: u32) -> Outcome {
@@ -143,7 +143,7 @@ impl Tour<'_> {
         let seen_as = TWO.to_ipv6_mapped().into();
         let second = self.admits_at(TWO, 2, server, seen_as)?;
         let third = self.admits_at(TWO, 3, server, seen_as)?;
-        self.refuses(TWO, 3)?;
+        self.rejects(TWO, 3)?;
         self.leaves(TWO, [second, third], 1)
     }
 
@@ -156,7 +156,7 @@ impl Tour<'_> {
         let step = format!("{mapped}");
         let permits = [self.limiter.try_acquire(mapped)?, self.limiter.try_acquire(mapped)?];
         self.line(TWO, &step, "admitted", 3, "asked for twice")?;
-        self.refuses(TWO, 3)?;
+        self.rejects(TWO, 3)?;
         drop(permits);
         self.line(TWO, &step, "released", 1, "")
     }
@@ -175,7 +175,7 @@ impl Tour<'_> {
         writeln!(
             self.out,
             "  {:<12}{:>10}{:>10}{:>14}{:>10}",
-            "client", "admitted", "refused", "most at once", "open now"
+            "client", "admitted", "rejected", "most at once", "open now"
         )?;
         for (&client, expected) in &self.expected {
             let had = self.book.tally(client.into());
@@ -188,7 +188,7 @@ impl Tour<'_> {
                 "  {:<12}{:>10}{:>10}{:>14}{open:>10}",
                 client.to_string(),
                 had.admitted,
-                had.refused,
+                had.rejected,
                 had.most_at_once
             )?;
         }

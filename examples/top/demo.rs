@@ -55,7 +55,7 @@ impl Demo {
             let number = self.random.u8(1..=comers).min(self.random.u8(1..=comers));
             self.connect(number)?;
         }
-        // Connections that the server has refused are of no further use.
+        // Connections that the server has rejected are of no further use.
         self.open.retain(|stream| !is_closed(stream));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The busiest clients of a running server and what it refuses, in a terminal, refreshed live.
+//! The busiest clients of a running server and what it rejects, in a terminal, refreshed live.
 //!
 //! ```text
 //! cargo run --release --example top                                                    # a demo with made-up clients

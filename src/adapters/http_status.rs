@@ -1,4 +1,4 @@
-//! What a refusal is called in HTTP.
+//! What a rejection is called in HTTP.
 
 use crate::Rejected;
 

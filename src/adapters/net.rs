@@ -1,4 +1,4 @@
-//! Blocking sockets of the standard library: an accept loop that refuses and goes on.
+//! Blocking sockets of the standard library: an accept loop that rejects and goes on.
 //!
 //! The permit is taken right after `accept`, on the accepting thread, before a worker is started and before a byte
 //! is read: a burst cannot slip past the limit while threads start.
@@ -33,7 +33,7 @@ use std::{io, thread};
 /// memory: 50 ms, so that a descriptor that comes free is used soon and waiting costs twenty calls a second.
 pub const EXHAUSTION_PAUSE: Duration = Duration::from_millis(50);
 
-type OnRefused<L> = dyn FnMut(<L as Listen>::Stream, <L as Listen>::Addr, Rejected) + Send;
+type OnRejected<L> = dyn FnMut(<L as Listen>::Stream, <L as Listen>::Addr, Rejected) + Send;
 type OnError = dyn FnMut(&io::Error) + Send;
 type CountAs<L> = dyn FnMut(&<L as Listen>::Stream, &<L as Listen>::Addr) -> Client + Send;
 
@@ -43,7 +43,7 @@ type CountAs<L> = dyn FnMut(&<L as Listen>::Stream, &<L as Listen>::Addr) -> Cli
 /// any other type that implements [`Listen`]. To accept on several threads, give each its own `LimitedListener`, made
 /// from a `try_clone` of the socket and a clone of the limiter.
 ///
-/// It does not wait for a slot to come free: it refuses the peer and takes the next one.
+/// It does not wait for a slot to come free: it rejects the peer and takes the next one.
 ///
 /// # Examples
 ///
@@ -67,17 +67,17 @@ pub struct LimitedListener<L: Listen> {
     listener: L,
     limiter: Limiter,
     count_as: Option<Box<CountAs<L>>>,
-    on_refused: Option<Box<OnRefused<L>>>,
+    on_rejected: Option<Box<OnRejected<L>>>,
     on_error: Option<Box<OnError>>,
 }
 
 impl<L: Listen> LimitedListener<L> {
     /// Guards `listener` with `limiter`. Keep a clone of the limiter to read counts or to change the limit later.
     pub const fn new(listener: L, limiter: Limiter) -> Self {
-        Self { listener, limiter, count_as: None, on_refused: None, on_error: None }
+        Self { listener, limiter, count_as: None, on_rejected: None, on_error: None }
     }
 
-    /// Calls `hook` with each refused connection, to count it, log it, or tell the peer why. Without a hook the
+    /// Calls `hook` with each rejected connection, to count it, log it, or tell the peer why. Without a hook the
     /// connection is closed.
     ///
     /// The hook runs on the accepting thread and holds it up: do not let it wait for the peer, and bound the rate of
@@ -92,7 +92,7 @@ impl<L: Listen> LimitedListener<L> {
     ///
     /// let limiter = Limiter::new(Config::new(2));
     /// let listener = LimitedListener::new(TcpListener::bind("127.0.0.1:0")?, limiter)
-    ///     .on_refused(|mut stream, _peer, reason| {
+    ///     .on_rejected(|mut stream, _peer, reason| {
     ///         if stream.set_nonblocking(true).is_ok() {
     ///             // A few bytes fit into an empty send buffer; if not, the peer goes without.
     ///             let _sent = writeln!(stream, "{reason}").is_ok();
@@ -101,8 +101,8 @@ impl<L: Listen> LimitedListener<L> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
-    pub fn on_refused(mut self, hook: impl FnMut(L::Stream, L::Addr, Rejected) + Send + 'static) -> Self {
-        self.on_refused = Some(Box::new(hook));
+    pub fn on_rejected(mut self, hook: impl FnMut(L::Stream, L::Addr, Rejected) + Send + 'static) -> Self {
+        self.on_rejected = Some(Box::new(hook));
         self
     }
 
@@ -141,8 +141,8 @@ impl<L: Listen> LimitedListener<L> {
         self
     }
 
-    /// Waits for the next connection that is admitted. Peers that are refused on the way are closed, or given to the
-    /// [hook](Self::on_refused), and do not end the wait.
+    /// Waits for the next connection that is admitted. Peers that are rejected on the way are closed, or given to the
+    /// [hook](Self::on_rejected), and do not end the wait.
     ///
     /// Errors that say nothing about the listener are survived and given to [`on_error`](Self::on_error):
     /// - a connection that died in the backlog is skipped;
@@ -170,7 +170,7 @@ impl<L: Listen> LimitedListener<L> {
             match self.limiter.try_acquire(client) {
                 Ok(permit) => return Ok((Limited::new(stream, permit), addr)),
                 Err(reason) => {
-                    if let Some(hook) = &mut self.on_refused {
+                    if let Some(hook) = &mut self.on_rejected {
                         hook(stream, addr, reason);
                     }
                 }

@@ -6,7 +6,7 @@
 //!
 //! Headers are read in tasks of their own, so a slow one keeps nobody waiting. Meanwhile a connection has no client,
 //! and counts towards a bound for its proxy and a bound for all. It claims its client's permit when the header is
-//! read, and is refused like any other when there is none.
+//! read, and is rejected like any other when there is none.
 //!
 //! # Examples
 //!

@@ -4,7 +4,7 @@
 //! lives in the stream: whatever ends the connection releases it. A dropped future, an aborted task, a panic and the
 //! end of the runtime all drop the stream, so none of them leaks a slot.
 //!
-//! A connection over the limit is [refused](Refuse) and the listener goes on accepting.
+//! A connection over the limit is [rejected](Reject) and the listener goes on accepting.
 //!
 //! # Examples
 //!
@@ -36,7 +36,7 @@ mod listen;
 mod listener;
 mod split;
 
-pub use super::refuse::{AnswerBudget, Handler, Refusal, Refuse, RefuseCounts, Refuser};
+pub use super::reject::{AnswerBudget, Handler, Reject, RejectCounts, Rejecter, Rejection};
 pub use listen::{Listen, Transport};
 pub use listener::{Accepted, LimitedListener};
 pub use split::LimitedHalf;

@@ -1,4 +1,4 @@
-//! Refusals as events of [`tracing`](https://docs.rs/tracing), gathered: a flood of them must not become a flood of
+//! Rejections as events of [`tracing`](https://docs.rs/tracing), gathered: a flood of them must not become a flood of
 //! log lines, nor make the accept loop wait.
 
 use crate::client::Client;
@@ -10,14 +10,14 @@ use std::sync::TryLockError;
 use std::time::Instant;
 use tracing::warn;
 
-/// Gathers refusals into at most one event per interval, such as "37 rejects from 4 clients, e.g. 192.0.2.1".
+/// Gathers rejections into at most one event per interval, such as "37 rejects from 4 clients, e.g. 192.0.2.1".
 ///
-/// The first refusal is told at once, with the next ones gathered until the interval has passed. There is no timer:
-/// what was gathered is told by the first refusal after the interval, by [`flush`](Self::flush), or when the log is
+/// The first rejection is told at once, with the next ones gathered until the interval has passed. There is no timer:
+/// what was gathered is told by the first rejection after the interval, by [`flush`](Self::flush), or when the log is
 /// dropped. Events have the level `WARN` and the target `connlimit`, and the fields `rejects` (a number, exact over
-/// all events), `clients` (a number), and of one of the refusals `client` and `reason`.
+/// all events), `clients` (a number), and of one of the rejections `client` and `reason`.
 ///
-/// Noting a refusal takes no lock that it would have to wait for. When two threads note at the same moment, one
+/// Noting a rejection takes no lock that it would have to wait for. When two threads note at the same moment, one
 /// leaves its client out of account; "37 rejects from 4 or more clients" says so, and so it does above 64 clients.
 /// What a subscriber does with an event is its own affair: give it a writer that does not block.
 ///
@@ -30,7 +30,7 @@ use tracing::warn;
 /// let log = RejectLog::new(Duration::from_secs(10));
 /// let limiter = Limiter::new(Config::new(100));
 /// let listener = LimitedListener::new(TcpListener::bind("127.0.0.1:0")?, limiter)
-///     .on_refused(move |_stream, peer, rejected| log.note(peer, rejected));
+///     .on_rejected(move |_stream, peer, rejected| log.note(peer, rejected));
 /// # drop(listener);
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -39,7 +39,7 @@ pub struct RejectLog {
     start: Instant,
     /// Milliseconds after `start` at which the next event is due.
     due: AtomicU64,
-    /// Refusals that no event has told yet.
+    /// Rejections that no event has told yet.
     rejects: AtomicU64,
     /// From whom those were, as far as could be noted.
     seen: Mutex<Seen>,
@@ -56,7 +56,7 @@ struct Seen {
 }
 
 impl RejectLog {
-    /// A log that emits at most one event per `interval`; zero makes each refusal an event.
+    /// A log that emits at most one event per `interval`; zero makes each rejection an event.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
         Self {
@@ -68,12 +68,12 @@ impl RejectLog {
         }
     }
 
-    /// Notes that `client` was refused. Fit for the hooks of listeners that tell about refusals.
+    /// Notes that `client` was rejected. Fit for the hooks of listeners that tell about rejections.
     pub fn note(&self, client: impl Into<Client>, rejected: Rejected) {
         let client = client.into();
         self.with_seen(|seen| seen.add(client, rejected));
         // ORDERING: Relaxed; the number is all that is shared, and both the addition and the swap in `emit` act on
-        // the latest, so that each refusal is in exactly one event.
+        // the latest, so that each rejection is in exactly one event.
         self.rejects.fetch_add(1, Relaxed);
         if self.is_due() {
             self.emit(Some((client, rejected)));

@@ -90,9 +90,9 @@ pub enum Family {
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum UnknownPeer {
-    /// Refuse it with [`Rejected::UnknownPeer`](crate::Rejected::UnknownPeer).
+    /// Reject it with [`Rejected::UnknownPeer`](crate::Rejected::UnknownPeer).
     #[default]
-    Refuse,
+    Reject,
     /// Admit it with a permit that counts nothing.
     AdmitUntracked,
 }
@@ -118,7 +118,7 @@ impl Config {
     /// A connection is admitted by all tiers or by none, and its permit gives back exactly what it took. No network
     /// is ever above its limit. An attempt takes its places one after the other, from the client up, and gives them
     /// back at once if a later one is not to be had: meanwhile it holds them, so at a tier's very limit another
-    /// attempt may be refused for the sake of one that fails in the end. Whenever attempts compete for the last
+    /// attempt may be rejected for the sake of one that fails in the end. Whenever attempts compete for the last
     /// places one of them succeeds, unless permits that are really out leave it none; nobody is locked out. An attempt
     /// that finds a tier full from the start takes nothing and so disturbs nobody.
     ///
@@ -126,7 +126,7 @@ impl Config {
     /// from narrow to wide, then the total's. [Named](crate::Client::named) clients are in no tier's network.
     ///
     /// Tiers share half of the [memory](Self::with_table_memory) evenly. What happens to a network for which there is
-    /// no room is what [`with_when_full`](Self::with_when_full) says of its family: refused, or not counted there.
+    /// no room is what [`with_when_full`](Self::with_when_full) says of its family: rejected, or not counted there.
     ///
     /// Prefix lengths of tiers are fixed when the limiter is built; limits may change. A later configuration that
     /// leaves out a tier lifts its limit.
@@ -203,8 +203,8 @@ impl Config {
         self.policy.soft_percent
     }
 
-    /// Counts what the limits would refuse, and refuses nothing on their account: limits of clients, tiers and the total,
-    /// and rules that deny. A full table and an unknown peer are other matters, and refused as configured.
+    /// Counts what the limits would reject, and rejects nothing on their account: limits of clients, tiers and the total,
+    /// and rules that deny. A full table and an unknown peer are other matters, and rejected as configured.
     #[must_use]
     pub const fn with_dry_run(mut self, dry_run: bool) -> Self {
         self.policy.dry_run = dry_run;
@@ -217,7 +217,7 @@ impl Config {
         self.policy.dry_run
     }
 
-    /// Evaluates the limits of `shadow` beside those in force, and counts what they would refuse.
+    /// Evaluates the limits of `shadow` beside those in force, and counts what they would reject.
     ///
     /// The shadow looks at the connections that really are open under the limits in force. Of its tiers those count
     /// that have the prefixes of a tier in force, and its total if there is one in force. Its shape, its own shadow, its
@@ -234,7 +234,7 @@ impl Config {
         self.policy.shadow.as_deref()
     }
 
-    /// Counts admissions and refusals by reason, for [`stats`](crate::Limiter::stats). They are counted in stripes,
+    /// Counts admissions and rejections by reason, for [`stats`](crate::Limiter::stats). They are counted in stripes,
     /// without a line that all threads share; off by default, since it still costs an atomic addition each.
     #[must_use]
     pub const fn with_counting(mut self, counting: bool) -> Self {
@@ -242,7 +242,7 @@ impl Config {
         self
     }
 
-    /// Whether admissions and refusals are counted.
+    /// Whether admissions and rejections are counted.
     #[must_use]
     pub const fn counting(&self) -> bool {
         self.policy.counting

@@ -38,7 +38,7 @@ pub enum Allowance {
     /// So many connections per client, instead of [`Config::max_per_client`]. Never
     /// 0, which could be meant either way: say [`Deny`](Self::Deny) or [`Unlimited`](Self::Unlimited).
     Limit(u32),
-    /// Any number of connections. They are counted, and never refused.
+    /// Any number of connections. They are counted, and never rejected.
     Unlimited,
     /// No connection.
     Deny,

@@ -76,10 +76,10 @@ fn limit_n_admits_exactly_n() {
     }
 }
 
-/// Clean-up after a refusal takes off what was never put on: an attacker who is refused often enough lifts the limit.
+/// Clean-up after a rejection takes off what was never put on: an attacker who is rejected often enough lifts the limit.
 /// Or it leaves something on, and the attacker shuts everybody out.
 #[test]
-fn a_refusal_changes_no_count() {
+fn a_rejection_changes_no_count() {
     let limiter = Limiter::new(Config::new(2));
     let held = [limiter.try_acquire(CLIENT).unwrap(), limiter.try_acquire(CLIENT).unwrap()];
     for _ in 0..ROUNDS * 30 {
@@ -91,15 +91,15 @@ fn a_refusal_changes_no_count() {
     assert_eq!(limiter.num_open(CLIENT), 0);
 }
 
-/// Counting before the check and taking it back after: a refusal that meets the last drop leaves an entry behind
-/// that looks occupied, and a client with nothing open is refused from then on.
+/// Counting before the check and taking it back after: a rejection that meets the last drop leaves an entry behind
+/// that looks occupied, and a client with nothing open is rejected from then on.
 #[test]
 fn a_reject_that_overlaps_the_last_drop_locks_nobody_out() {
     let limiter = Limiter::new(Config::new(1));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..3 {
-            // One of the three holds the slot; the others are refused while it is given back.
+            // One of the three holds the slot; the others are rejected while it is given back.
             scope.spawn(|| {
                 while !over.load(SeqCst) {
                     drop(limiter.try_acquire(CLIENT));
@@ -165,7 +165,7 @@ fn an_open_session_stops_nobody_else() {
 /// A cache of counts drops the entry that was not used for longest, and its connections are counted from nought.
 #[test]
 fn an_entry_with_live_connections_is_never_evicted() {
-    for when_full in [WhenFull::Refuse, WhenFull::AdmitUntracked] {
+    for when_full in [WhenFull::Reject, WhenFull::AdmitUntracked] {
         let config = Config::new(1).with_when_full(when_full);
         let limiter = Limiter::new(config.with_table_memory(1 << 20).unwrap());
         let _held = limiter.try_acquire(CLIENT).unwrap();

@@ -66,13 +66,13 @@ fn addresses_that_only_look_mapped_are_kept_apart() {
     assert!(limiter.try_acquire("64:ff9b::192.0.2.2".parse::<Ipv6Addr>().unwrap()).is_ok());
 }
 
-/// A refusal that tells the peer how many connections it has, and how many it may have, helps it to aim.
+/// A rejection that tells the peer how many connections it has, and how many it may have, helps it to aim.
 #[test]
-fn a_refusal_tells_the_peer_no_number() {
+fn a_rejection_tells_the_peer_no_number() {
     let limiter = Limiter::new(Config::new(1));
     let _held = limiter.try_acquire(CLIENT).unwrap();
-    for refusal in [limiter.try_acquire(CLIENT).unwrap_err(), Rejected::TableFull] {
-        let text = refusal.to_string();
+    for rejection in [limiter.try_acquire(CLIENT).unwrap_err(), Rejected::TableFull] {
+        let text = rejection.to_string();
         assert!(!text.is_empty() && !text.contains(|letter: char| letter.is_ascii_digit()), "{text}");
     }
 }

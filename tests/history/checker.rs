@@ -60,7 +60,7 @@ pub(crate) fn explain(threads: &[Vec<Event>]) -> Result<(), Unexplained> {
 pub(crate) const fn apply(answer: Answer, open: u32) -> Option<u32> {
     match answer {
         Answer::Admitted { most } if open < most => Some(open + 1),
-        Answer::Refused { least } if open >= least => Some(open),
+        Answer::Rejected { least } if open >= least => Some(open),
         Answer::Released => open.checked_sub(1),
         Answer::Open(told) if told == open => Some(open),
         _ => None,

@@ -2,12 +2,12 @@
 
 use super::checker::{apply, explain};
 use super::recorder::{Answer, Event};
-use Answer::{Admitted, Open, Refused, Released};
+use Answer::{Admitted, Open, Rejected, Released};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 const IN: Answer = Admitted { most: 1 };
-const FULL: Answer = Refused { least: 1 };
+const FULL: Answer = Rejected { least: 1 };
 
 const fn event((called, returned, answer): (u64, u64, Answer)) -> Event {
     Event { called, returned, answer }
@@ -43,8 +43,8 @@ fn a_release_that_was_lost_is_not_explained() {
 }
 
 #[test]
-fn a_refusal_with_room_throughout_is_not_explained() {
-    // The only connection was released before the refused call began, or taken after it had returned.
+fn a_rejection_with_room_throughout_is_not_explained() {
+    // The only connection was released before the rejected call began, or taken after it had returned.
     let first = [(1, 2, IN), (3, 4, Released), (9, 10, IN)];
     let second = [(5, 8, FULL)];
     explain(&history([&first, &second])).unwrap_err();
@@ -71,7 +71,7 @@ fn two_readers_that_saw_a_change_in_opposite_orders_are_not_explained() {
 fn any_answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
         4 => Just(Admitted { most: 2 }),
-        1 => Just(Refused { least: 2 }),
+        1 => Just(Rejected { least: 2 }),
         3 => Just(Released),
         2 => (0..3u32).prop_map(Open),
     ]

@@ -15,8 +15,8 @@ enum Fault {
     CheckThenAct,
     /// Every eighth release takes nothing off.
     LostRelease,
-    /// Every eighth admission is refused, whatever the count.
-    SpuriousRefusal,
+    /// Every eighth admission is rejected, whatever the count.
+    SpuriousRejection,
     /// Tells what the count was when it was last asked for.
     StaleCount,
 }
@@ -50,7 +50,7 @@ impl Subject for Faulty {
         let mut clients = self.clients.lock().unwrap();
         let counter = clients.entry(client).or_default();
         counter.acquires += 1;
-        let spurious = self.fault == Fault::SpuriousRefusal && counter.acquires % 8 == 0;
+        let spurious = self.fault == Fault::SpuriousRejection && counter.acquires % 8 == 0;
         if counter.open >= limit || spurious {
             return None;
         }
@@ -111,8 +111,8 @@ fn a_lost_release_is_always_found() {
 }
 
 #[test]
-fn a_spurious_refusal_is_always_found() {
-    assert_eq!(runs_that_cannot_be_explained(Fault::SpuriousRefusal, 5), RUNS);
+fn a_spurious_rejection_is_always_found() {
+    assert_eq!(runs_that_cannot_be_explained(Fault::SpuriousRejection, 5), RUNS);
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(crate) enum Answer {
         most: u32,
     },
     /// No permit, by the limit `least` or one above it.
-    Refused {
+    Rejected {
         least: u32,
     },
     Released,
@@ -72,7 +72,7 @@ impl History {
             let limits = changes.between(event.called, event.returned);
             match &mut event.answer {
                 Answer::Admitted { most } => *most = limits.max().expect("always a limit"),
-                Answer::Refused { least } => *least = limits.min().expect("always a limit"),
+                Answer::Rejected { least } => *least = limits.min().expect("always a limit"),
                 Answer::Released | Answer::Open(_) => {}
             }
         }
@@ -184,7 +184,7 @@ impl<'a, S: Subject> Scribe<'a, S> {
         let held = self.subject.try_acquire(address(client));
         let answer = match &held {
             Some(_) => Answer::Admitted { most: self.limit },
-            None => Answer::Refused { least: self.limit },
+            None => Answer::Rejected { least: self.limit },
         };
         self.write(client, called, answer);
         held.map(|held| (client, held))

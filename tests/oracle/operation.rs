@@ -97,7 +97,7 @@ fn limit(choice: u8) -> u32 {
 }
 
 const fn when_full(choice: u8) -> WhenFull {
-    if choice & 1 == 0 { WhenFull::Refuse } else { WhenFull::AdmitUntracked }
+    if choice & 1 == 0 { WhenFull::Reject } else { WhenFull::AdmitUntracked }
 }
 
 const fn part(which: u8, value: u8) -> Part {

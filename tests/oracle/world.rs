@@ -158,17 +158,17 @@ impl World {
                 self.open.push(Open { permit, charged });
             }
             Err(Rejected::ClientLimit) => {
-                assert!(!room, "{peer:?} was refused with {before} of {limit} open");
+                assert!(!room, "{peer:?} was rejected with {before} of {limit} open");
                 self.compare(peer);
             }
             Err(Rejected::TableFull) => {
                 assert!(
-                    newcomer_to_tight_table && self.config.when_full() == WhenFull::Refuse,
+                    newcomer_to_tight_table && self.config.when_full() == WhenFull::Reject,
                     "{peer:?} met a full table with {before} open"
                 );
                 self.compare(peer);
             }
-            Err(other) => panic!("{peer:?} was refused for {other:?}"),
+            Err(other) => panic!("{peer:?} was rejected for {other:?}"),
         }
     }
 
@@ -190,7 +190,7 @@ impl World {
         }
     }
 
-    /// A configuration that repeats the shape is taken; one that changes it is refused and nothing changes.
+    /// A configuration that repeats the shape is taken; one that changes it is rejected and nothing changes.
     fn set_shape(&mut self, part: Part) {
         let built = &self.config;
         let limit = built.max_per_client().wrapping_add(1);

@@ -111,10 +111,10 @@ fn a_shadow_has_no_shadow_and_the_tiers_that_are_in_force() {
 #[test]
 fn every_part_of_a_policy_survives_being_written_and_read() {
     let text = r#"{
-        "max_per_client": 1, "when_full": "refuse",
+        "max_per_client": 1, "when_full": "reject",
         "tiers": [{"ipv4_prefix": 24, "ipv6_prefix": 56, "limit": 2}, {"ipv4_prefix": 16, "ipv6_prefix": 48, "limit": 3}],
         "max_total": 4, "soft_percent": 80, "dry_run": true, "counting": true, "unknown_peer": "admit-untracked",
-        "when_full_ipv4": "admit-untracked", "when_full_ipv6": "refuse", "when_full_named": "admit-untracked",
+        "when_full_ipv4": "admit-untracked", "when_full_ipv6": "reject", "when_full_named": "admit-untracked",
         "shadow": {"max_per_client": 7, "tiers": [{"ipv4_prefix": 8, "ipv6_prefix": 8, "limit": 9}], "max_total": 8}
     }"#;
     let read: Config = serde_json::from_str(text).unwrap();
@@ -126,7 +126,7 @@ fn every_part_of_a_policy_survives_being_written_and_read() {
         .with_counting(true)
         .with_unknown_peer(UnknownPeer::AdmitUntracked)
         .with_when_full_for(Family::Ipv4, WhenFull::AdmitUntracked)
-        .with_when_full_for(Family::Ipv6, WhenFull::Refuse)
+        .with_when_full_for(Family::Ipv6, WhenFull::Reject)
         .with_when_full_for(Family::Named, WhenFull::AdmitUntracked)
         .with_shadow(Config::new(7).with_tier(tier(8, 8, 9)).unwrap().with_max_total(8));
     assert_eq!(read, built);

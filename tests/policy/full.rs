@@ -37,7 +37,7 @@ fn each_family_has_its_own_answer_to_a_full_table() {
     for lenient in families {
         // The general answer is overruled for one family, in both directions.
         for (general, special) in
-            [(WhenFull::Refuse, WhenFull::AdmitUntracked), (WhenFull::AdmitUntracked, WhenFull::Refuse)]
+            [(WhenFull::Reject, WhenFull::AdmitUntracked), (WhenFull::AdmitUntracked, WhenFull::Reject)]
         {
             let config = small(2).with_counting(true).with_when_full(general).with_when_full_for(lenient, special);
             let limiter = Limiter::new(config);
@@ -53,7 +53,7 @@ fn each_family_has_its_own_answer_to_a_full_table() {
                     after.admitted_untracked - before.admitted_untracked,
                 );
                 match (decided, answer) {
-                    (WhenFull::Refuse, Err(Rejected::TableFull)) => assert_eq!(told, (1, 0)),
+                    (WhenFull::Reject, Err(Rejected::TableFull)) => assert_eq!(told, (1, 0)),
                     (WhenFull::AdmitUntracked, Ok(permit)) => {
                         assert_eq!((permit.open(), told), (0, (0, 1)), "{family:?}");
                     }
@@ -72,7 +72,7 @@ fn crowded_tier() -> Config {
     small(0).with_ipv4_prefix(0).unwrap().with_tier(Tier::new(32, 128, 1).unwrap()).unwrap().with_max_total(0)
 }
 
-/// Asks for each of a crowd, until one is refused.
+/// Asks for each of a crowd, until one is rejected.
 fn admit_crowd(limiter: &Limiter) -> (Vec<Permit>, Option<Rejected>) {
     let mut held = Vec::new();
     for index in 0..CROWD {
@@ -85,10 +85,10 @@ fn admit_crowd(limiter: &Limiter) -> (Vec<Permit>, Option<Rejected>) {
 }
 
 #[test]
-fn a_full_tier_refuses_and_leaves_no_trace() {
+fn a_full_tier_rejects_and_leaves_no_trace() {
     let limiter = Limiter::new(crowded_tier());
-    let (held, refusal) = admit_crowd(&limiter);
-    assert_eq!(refusal, Some(Rejected::TableFull));
+    let (held, rejection) = admit_crowd(&limiter);
+    assert_eq!(rejection, Some(Rejected::TableFull));
     let open = held.len() as u64;
     let stats = limiter.stats();
     assert_eq!((stats.total.open, stats.tiers[0].open), (open, open), "the client's own place is given back");
@@ -97,8 +97,8 @@ fn a_full_tier_refuses_and_leaves_no_trace() {
 #[test]
 fn a_full_tier_can_be_passed_uncounted() {
     let limiter = Limiter::new(crowded_tier().with_when_full(WhenFull::AdmitUntracked));
-    let (held, refusal) = admit_crowd(&limiter);
-    assert_eq!(refusal, None);
+    let (held, rejection) = admit_crowd(&limiter);
+    assert_eq!(rejection, None);
     assert!(held.iter().all(Permit::is_tracked), "their client is counted");
     let stats = limiter.stats();
     assert_eq!(stats.total.open, u64::from(CROWD));

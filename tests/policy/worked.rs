@@ -52,7 +52,7 @@ fn an_embedded_client_that_is_the_ipv4_client_is_in_its_networks() {
 }
 
 #[test]
-fn a_refused_attempt_leaves_no_trace() {
+fn a_rejected_attempt_leaves_no_trace() {
     let limiter = Limiter::new(Config::new(1).with_tier(tier(24, 56, 5)).unwrap().with_max_total(1));
     let held = limiter.try_acquire(client("192.0.2.1")).unwrap();
     for host in 2..100 {
@@ -100,7 +100,7 @@ fn a_dry_run_counts_and_admits() {
 }
 
 #[test]
-fn a_shadow_tells_what_a_lower_and_a_higher_limit_would_refuse() {
+fn a_shadow_tells_what_a_lower_and_a_higher_limit_would_reject() {
     let limiter = Limiter::new(Config::new(2).with_counting(true).with_shadow(Config::new(1)));
     let attempt = || limiter.try_acquire(Ipv4Addr::LOCALHOST);
     let _held = [attempt().unwrap(), attempt().unwrap()];
@@ -115,7 +115,7 @@ fn a_shadow_tells_what_a_lower_and_a_higher_limit_would_refuse() {
 }
 
 #[test]
-fn an_unknown_peer_is_refused_or_admitted_uncounted() {
+fn an_unknown_peer_is_rejected_or_admitted_uncounted() {
     let limiter = Limiter::new(Config::new(1).with_max_total(1).with_counting(true));
     assert_eq!(limiter.try_acquire_peer(NOBODY).unwrap_err(), Rejected::UnknownPeer);
 

@@ -1,4 +1,4 @@
-//! A client is admitted up to its limit, and refused only at it.
+//! A client is admitted up to its limit, and rejected only at it.
 
 use super::ledger::{Booked, Ledger};
 use super::{THREADS, Turn, operations, random, share, steady};
@@ -65,7 +65,7 @@ fn a_billion_operations_leave_nothing_behind() {
 
 /// With one slot for each thread, and one permit at most in each thread's hand, there is always room.
 #[test]
-fn a_client_with_room_is_never_refused() {
+fn a_client_with_room_is_never_rejected() {
     let limiter = Limiter::new(Config::new(THREADS));
     let ledger = Ledger::new(&limiter, 2, THREADS);
     thread::scope(|scope| {

@@ -81,10 +81,10 @@ fn settle(limiter: &Limiter) {
 fn no_network_and_no_total_is_ever_above_its_limit() {
     let limiter = Limiter::new(strict());
     let books = Books::new();
-    let refusals = AtomicU32::new(0);
+    let rejections = AtomicU32::new(0);
     thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (limiter, books, refusals) = (&limiter, &books, &refusals);
+            let (limiter, books, rejections) = (&limiter, &books, &rejections);
             scope.spawn(move || {
                 let mut random = random(thread);
                 let mut held: Vec<(usize, Permit)> = Vec::new();
@@ -101,7 +101,7 @@ fn no_network_and_no_total_is_ever_above_its_limit() {
                             books.book(number);
                             held.push((number, permit));
                         }
-                        Err(_) => _ = refusals.fetch_add(1, SeqCst),
+                        Err(_) => _ = rejections.fetch_add(1, SeqCst),
                     }
                 }
                 for (number, permit) in held {
@@ -111,7 +111,7 @@ fn no_network_and_no_total_is_ever_above_its_limit() {
             });
         }
     });
-    assert!(refusals.load(SeqCst) > 0, "nobody met a limit");
+    assert!(rejections.load(SeqCst) > 0, "nobody met a limit");
     settle(&limiter);
 }
 

@@ -13,7 +13,7 @@ pin_project! {
     /// A response body that keeps its request counted until it has been sent or is dropped.
     #[derive(Debug)]
     pub struct LimitedBody<B> {
-        // None for a refusal, which has an empty body.
+        // None for a rejection, which has an empty body.
         #[pin]
         body: Option<B>,
         permit: Option<Arc<Permit>>,

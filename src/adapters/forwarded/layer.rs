@@ -17,7 +17,7 @@ use tower_service::Service;
 /// Limits the requests that a client has in flight, behind HTTP proxies.
 ///
 /// The client is found by a [`Forwarded`], starting from the peer that the server attached to the request (see
-/// [`ConnectionInfoLayer`](crate::tower::ConnectionInfoLayer)). What is refused is answered with an empty body and
+/// [`ConnectionInfoLayer`](crate::tower::ConnectionInfoLayer)). What is rejected is answered with an empty body and
 ///
 /// - `429 Too Many Requests` over the client's limit, or 503 when the server is full for everybody, or 403 when the
 ///   client is denied;
@@ -42,7 +42,7 @@ impl LimitRequestsLayer {
         Self { limiter, forwarded }
     }
 
-    /// What the request has to be refused with, if it has.
+    /// What the request has to be rejected with, if it has.
     fn admit<B>(&self, request: &mut Request<B>) -> Result<Arc<Permit>, StatusCode> {
         let peer = attached_peer(request.extensions()).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
         let addr = self.forwarded.client(peer.ip(), request.headers());
@@ -93,9 +93,9 @@ where
             Ok(permit) => LimitedResponse {
                 response: Some(self.inner.call(request)),
                 permit: Some(permit),
-                refusal: StatusCode::OK,
+                rejection: StatusCode::OK,
             },
-            Err(refusal) => LimitedResponse { response: None, permit: None, refusal },
+            Err(rejection) => LimitedResponse { response: None, permit: None, rejection },
         }
     }
 }
@@ -108,7 +108,7 @@ pin_project! {
         response: Option<F>,
         permit: Option<Arc<Permit>>,
         // What is answered when there is no response to wait for.
-        refusal: StatusCode,
+        rejection: StatusCode,
     }
 }
 
@@ -121,9 +121,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(response) = this.response.as_pin_mut() else {
-            let mut refusal = Response::new(LimitedBody::empty());
-            *refusal.status_mut() = *this.refusal;
-            return Poll::Ready(Ok(refusal));
+            let mut rejection = Response::new(LimitedBody::empty());
+            *rejection.status_mut() = *this.rejection;
+            return Poll::Ready(Ok(rejection));
         };
         let response = ready!(response.poll(cx))?;
         let permit = this.permit.take();

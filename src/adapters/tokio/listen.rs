@@ -36,7 +36,7 @@ pub trait Listen: Send + 'static {
     fn local_addr(&self) -> io::Result<Self::Addr>;
 }
 
-/// A connection that can be refused.
+/// A connection that can be rejected.
 pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// Arranges that dropping the connection resets it instead of closing it. Does nothing by default.
     ///

@@ -1,6 +1,6 @@
-//! An accept loop that admits, refuses, and survives what the operating system may report.
+//! An accept loop that admits, rejects, and survives what the operating system may report.
 
-use super::{Listen, Refusal, Refuser, backoff::Backoff};
+use super::{Listen, Rejecter, Rejection, backoff::Backoff};
 use crate::adapters::accept_error::AcceptError;
 use crate::{Client, Limited, Limiter};
 use core::{
@@ -12,7 +12,7 @@ use std::io;
 
 /// A listener that admits no more connections of a client than the limiter allows.
 ///
-/// [`accept`](Self::accept) yields admitted connections only. Others are refused as [`refuse_with`](Self::refuse_with)
+/// [`accept`](Self::accept) yields admitted connections only. Others are rejected as [`reject_with`](Self::reject_with)
 /// says (closed, unless told otherwise), off the accept path, and the loop goes on with the next connection.
 ///
 /// Running out of file descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) pauses the loop for 5 ms,
@@ -20,7 +20,7 @@ use std::io;
 ///
 /// # What is not promised
 ///
-/// The kernel completes TCP handshakes by itself, so a refused client sees a connection that opens and then ends. And
+/// The kernel completes TCP handshakes by itself, so a rejected client sees a connection that opens and then ends. And
 /// connections that wait in the backlog are not counted.
 ///
 /// # Examples
@@ -46,7 +46,7 @@ pub struct LimitedListener<L: Listen> {
     source: Source<L>,
     limiter: Limiter,
     count_as: Option<CountAs<L>>,
-    refuser: Refuser<L::Stream>,
+    rejecter: Rejecter<L::Stream>,
 }
 
 /// An admitted connection and the address of its peer.
@@ -59,7 +59,7 @@ impl<L: Listen> LimitedListener<L> {
     /// Guards `listener` with `limiter`. Connections over the limit are closed.
     #[must_use]
     pub fn new(listener: L, limiter: Limiter) -> Self {
-        Self { source: Source::new(listener), limiter, count_as: None, refuser: Refuser::default() }
+        Self { source: Source::new(listener), limiter, count_as: None, rejecter: Rejecter::default() }
     }
 
     /// Decides who a connection is counted for, in place of [`Listen::client`].
@@ -69,11 +69,11 @@ impl<L: Listen> LimitedListener<L> {
         self
     }
 
-    /// Decides how connections over the limit are turned away: a [`Refuse`](super::Refuse), or a [`Refuser`] that
+    /// Decides how connections over the limit are turned away: a [`Reject`](super::Reject), or a [`Rejecter`] that
     /// may be shared by several listeners.
     #[must_use]
-    pub fn refuse_with(mut self, refuser: impl Into<Refuser<L::Stream>>) -> Self {
-        self.refuser = refuser.into();
+    pub fn reject_with(mut self, rejecter: impl Into<Rejecter<L::Stream>>) -> Self {
+        self.rejecter = rejecter.into();
         self
     }
 
@@ -86,7 +86,7 @@ impl<L: Listen> LimitedListener<L> {
 
     /// Accepts the next connection that is within its client's limit.
     ///
-    /// Cancel safe: a dropped call has taken nothing that it did not hand out or refuse.
+    /// Cancel safe: a dropped call has taken nothing that it did not hand out or reject.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl<L: Listen> LimitedListener<L> {
             };
             match self.limiter.try_acquire(client) {
                 Ok(permit) => return Poll::Ready(Ok((Limited::new(stream, permit), addr))),
-                Err(reason) => self.refuser.refuse(stream, Refusal { client, reason }),
+                Err(reason) => self.rejecter.reject(stream, Rejection { client, reason }),
             }
         }
     }
@@ -147,9 +147,9 @@ impl<L: Listen> LimitedListener<L> {
         &self.limiter
     }
 
-    /// What turns away the connections over the limit; clone it to watch its [counts](Refuser::counts).
-    pub const fn refuser(&self) -> &Refuser<L::Stream> {
-        &self.refuser
+    /// What turns away the connections over the limit; clone it to watch its [counts](Rejecter::counts).
+    pub const fn rejecter(&self) -> &Rejecter<L::Stream> {
+        &self.rejecter
     }
 }
 
@@ -157,7 +157,7 @@ impl<L: Listen> fmt::Debug for LimitedListener<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LimitedListener")
             .field("limiter", &self.limiter)
-            .field("refuser", &self.refuser)
+            .field("rejecter", &self.rejecter)
             .finish_non_exhaustive()
     }
 }

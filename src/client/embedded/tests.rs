@@ -70,7 +70,7 @@ fn the_published_vectors_hold() {
 }
 
 #[test]
-fn a_prefix_that_rfc_6052_does_not_allow_is_refused() -> Parsed<()> {
+fn a_prefix_that_rfc_6052_does_not_allow_is_rejected() -> Parsed<()> {
     for (network, bits) in [
         ("2001:db8::", 0),
         ("2001:db8::", 33),

@@ -161,8 +161,8 @@ impl Run {
         if self.shape.total {
             self.limiter.set_config(Config::new(0).with_max_total(2)).expect("there is a total");
             let attempts = [0; 3].map(|_| self.limiter.try_acquire(Ipv4Addr::LOCALHOST));
-            let refusals = attempts.each_ref().map(|attempt| attempt.as_ref().err());
-            assert_eq!(refusals, [None, None, Some(&Rejected::TotalLimit)]);
+            let rejections = attempts.each_ref().map(|attempt| attempt.as_ref().err());
+            assert_eq!(rejections, [None, None, Some(&Rejected::TotalLimit)]);
         }
     }
 }

@@ -110,7 +110,7 @@ impl Plain {
     }
 
     /// The first limit on the way up that has no room for `peer`, if its rule leaves it with limits.
-    fn refuses(&self, peer: Peer, limits: &Limits, rules: &Rules) -> Option<Rejected> {
+    fn rejects(&self, peer: Peer, limits: &Limits, rules: &Rules) -> Option<Rejected> {
         let full = |open: u32, limit: Option<u32>| limit.is_some_and(|limit| limit > 0 && open >= limit);
         match Allow::of(peer, limits, rules) {
             Allow::Deny => return Some(Rejected::Denied),
@@ -135,16 +135,16 @@ impl Plain {
 
     /// The answer to an attempt: how many are open then, or why not.
     pub(crate) fn acquire(&mut self, peer: Peer) -> Result<u32, Rejected> {
-        let shadow = self.now.shadow.filter(|(limits, rules)| self.refuses(peer, limits, rules).is_some());
+        let shadow = self.now.shadow.filter(|(limits, rules)| self.rejects(peer, limits, rules).is_some());
         self.told.shadow_rejected += u64::from(shadow.is_some());
-        let mut refusal = self.refuses(peer, &self.now.limits, &self.now.rules);
+        let mut rejection = self.rejects(peer, &self.now.limits, &self.now.rules);
         if self.now.dry_run {
-            self.told.dry_run_rejected += u64::from(refusal.is_some());
-            refusal = None;
+            self.told.dry_run_rejected += u64::from(rejection.is_some());
+            rejection = None;
         }
-        self.note(refusal, true);
-        if let Some(refusal) = refusal {
-            return Err(refusal);
+        self.note(rejection, true);
+        if let Some(rejection) = rejection {
+            return Err(rejection);
         }
         self.charge(peer, |count| *count += 1);
         Ok(self.open(peer))
@@ -152,9 +152,9 @@ impl Plain {
 
     /// The answer to an attempt of nobody knows whom.
     pub(crate) fn acquire_unknown(&mut self) -> Result<(), Rejected> {
-        let refusal = (!self.now.admit_unknown).then_some(Rejected::UnknownPeer);
-        self.note(refusal, false);
-        refusal.map_or(Ok(()), Err)
+        let rejection = (!self.now.admit_unknown).then_some(Rejected::UnknownPeer);
+        self.note(rejection, false);
+        rejection.map_or(Ok(()), Err)
     }
 
     pub(crate) fn release(&mut self, peer: Peer) {
@@ -169,13 +169,13 @@ impl Plain {
         change(&mut self.total);
     }
 
-    fn note(&mut self, refusal: Option<Rejected>, tracked: bool) {
+    fn note(&mut self, rejection: Option<Rejected>, tracked: bool) {
         if !self.now.counting {
             return;
         }
         let told = &mut self.told;
-        told.all_rejected += u64::from(refusal.is_some());
-        *match refusal {
+        told.all_rejected += u64::from(rejection.is_some());
+        *match rejection {
             None if tracked => &mut told.admitted,
             None => &mut told.admitted_untracked,
             Some(Rejected::ClientLimit) => &mut told.client_limit,

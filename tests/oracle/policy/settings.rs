@@ -135,7 +135,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// The configuration to change a running limiter to.
     pub(crate) fn config(&self) -> Config {
-        let unknown = if self.admit_unknown { UnknownPeer::AdmitUntracked } else { UnknownPeer::Refuse };
+        let unknown = if self.admit_unknown { UnknownPeer::AdmitUntracked } else { UnknownPeer::Reject };
         let mut config = self.limits.config(&self.rules).expect("the ladder is in order");
         config = config.with_dry_run(self.dry_run).with_counting(self.counting).with_unknown_peer(unknown);
         if let Some(percent) = self.soft_percent {

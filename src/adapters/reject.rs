@@ -23,19 +23,19 @@ use tokio::time::timeout;
 /// # Examples
 ///
 /// ```
-/// use connlimit::{Config, Limiter, tokio::{LimitedListener, Refuse}};
+/// use connlimit::{Config, Limiter, tokio::{LimitedListener, Reject}};
 /// use std::time::Duration;
 /// use tokio::net::TcpListener;
 ///
 /// fn polite(socket: TcpListener) -> LimitedListener<TcpListener> {
 ///     let retry_after = Some(Duration::from_secs(5));
 ///     LimitedListener::new(socket, Limiter::new(Config::new(16)))
-///         .refuse_with(Refuse::Http429 { retry_after })
+///         .reject_with(Reject::Http429 { retry_after })
 /// }
 /// ```
 #[non_exhaustive]
 #[derive(Default)]
-pub enum Refuse<S> {
+pub enum Reject<S> {
     /// Closes the connection.
     #[default]
     Close,
@@ -50,41 +50,41 @@ pub enum Refuse<S> {
     /// When the limit was not the client's own the code is another: 503 when the server is full for everybody, 403
     /// when the client is denied.
     ///
-    /// Needs an [`AnswerBudget`]; the default one is used unless a [`Refuser`] brings another.
+    /// Needs an [`AnswerBudget`]; the default one is used unless a [`Rejecter`] brings another.
     Http429 {
         /// The `Retry-After` header, in whole seconds, rounded up.
         retry_after: Option<Duration>,
     },
-    /// Lets a function of yours answer, within the same budget. Made by [`Refuse::handler`].
+    /// Lets a function of yours answer, within the same budget. Made by [`Reject::handler`].
     Handler(Handler<S>),
 }
 
-impl<S> Refuse<S> {
+impl<S> Reject<S> {
     /// Lets `answer` speak to the client. It runs in a task of its own, is cut off at the budget's deadline and is not
     /// called at all beyond the budget: the connection is closed then.
     ///
     /// # Examples
     ///
     /// ```
-    /// use connlimit::tokio::Refuse;
+    /// use connlimit::tokio::Reject;
     /// use tokio::{io::AsyncWriteExt, net::TcpStream};
     ///
-    /// let refuse = Refuse::handler(|mut stream: TcpStream, refusal| async move {
-    ///     let line = format!("421 {}\r\n", refusal.reason);
+    /// let reject = Reject::handler(|mut stream: TcpStream, rejection| async move {
+    ///     let line = format!("421 {}\r\n", rejection.reason);
     ///     let _gone = stream.write_all(line.as_bytes()).await;
     /// });
-    /// # let _: Refuse<TcpStream> = refuse;
+    /// # let _: Reject<TcpStream> = reject;
     /// ```
     pub fn handler<F, Fut>(answer: F) -> Self
     where
-        F: Fn(S, Refusal) -> Fut + Send + Sync + 'static,
+        F: Fn(S, Rejection) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        Self::Handler(Handler(Box::new(move |stream, refusal| Box::pin(answer(stream, refusal)))))
+        Self::Handler(Handler(Box::new(move |stream, rejection| Box::pin(answer(stream, rejection)))))
     }
 }
 
-impl<S> fmt::Debug for Refuse<S> {
+impl<S> fmt::Debug for Reject<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Close => f.write_str("Close"),
@@ -95,10 +95,10 @@ impl<S> fmt::Debug for Refuse<S> {
     }
 }
 
-/// A function that answers refused clients; see [`Refuse::handler`].
+/// A function that answers rejected clients; see [`Reject::handler`].
 pub struct Handler<S>(Answer<S>);
 
-type Answer<S> = Box<dyn Fn(S, Refusal) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+type Answer<S> = Box<dyn Fn(S, Rejection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 impl<S> fmt::Debug for Handler<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,10 +106,10 @@ impl<S> fmt::Debug for Handler<S> {
     }
 }
 
-/// Whom a refusal concerns, and why.
+/// Whom a rejection concerns, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Refusal {
+pub struct Rejection {
     /// The client that was turned away.
     pub client: Client,
     /// Why; its text may be shown to the client.
@@ -123,33 +123,33 @@ pub struct Refusal {
 /// One budget for all listeners of a server:
 ///
 /// ```
-/// use connlimit::tokio::{AnswerBudget, Refuse, Refuser};
+/// use connlimit::tokio::{AnswerBudget, Reject, Rejecter};
 /// use tokio::net::TcpStream;
 ///
 /// let budget = AnswerBudget::new().with_max_concurrent(32);
-/// let refuser: Refuser<TcpStream> =
-///     Refuser::new(Refuse::Http429 { retry_after: None }, budget);
-/// assert_eq!(refuser.counts().answered, 0);
+/// let rejecter: Rejecter<TcpStream> =
+///     Rejecter::new(Reject::Http429 { retry_after: None }, budget);
+/// assert_eq!(rejecter.counts().answered, 0);
 /// ```
-pub struct Refuser<S>(Arc<Inner<S>>);
+pub struct Rejecter<S>(Arc<Inner<S>>);
 
 struct Inner<S> {
-    refuse: Refuse<S>,
+    reject: Reject<S>,
     budget: AnswerBudget,
     slots: Arc<Semaphore>,
     ledger: Mutex<Ledger>,
 }
 
-/// Taken for a few instructions, on the way of refused connections only.
+/// Taken for a few instructions, on the way of rejected connections only.
 struct Ledger {
     bucket: Bucket,
-    counts: RefuseCounts,
+    counts: RejectCounts,
 }
 
-/// Refusals so far, by what became of them.
+/// Rejections so far, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct RefuseCounts {
+pub struct RejectCounts {
     /// Closed, because that is the policy.
     pub closed: u64,
     /// Reset.
@@ -160,22 +160,22 @@ pub struct RefuseCounts {
     pub over_budget: u64,
 }
 
-impl RefuseCounts {
-    /// All refusals.
+impl RejectCounts {
+    /// All rejections.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.closed + self.reset + self.answered + self.over_budget
     }
 }
 
-impl<S: Transport> Refuser<S> {
-    /// Turns connections away as `refuse` says, spending no more on answers than `budget`.
+impl<S: Transport> Rejecter<S> {
+    /// Turns connections away as `reject` says, spending no more on answers than `budget`.
     #[must_use]
-    pub fn new(refuse: Refuse<S>, budget: AnswerBudget) -> Self {
+    pub fn new(reject: Reject<S>, budget: AnswerBudget) -> Self {
         Self(Arc::new(Inner {
             slots: Arc::new(Semaphore::new(budget.max_concurrent())),
-            ledger: Mutex::new(Ledger { bucket: Bucket::default(), counts: RefuseCounts::default() }),
-            refuse,
+            ledger: Mutex::new(Ledger { bucket: Bucket::default(), counts: RejectCounts::default() }),
+            reject,
             budget,
         }))
     }
@@ -183,19 +183,19 @@ impl<S: Transport> Refuser<S> {
     /// Turns `stream` away. Returns at once: whatever takes time happens in a task of its own.
     ///
     /// Outside a Tokio runtime nothing can be answered, and the connection is closed.
-    pub fn refuse(&self, stream: S, refusal: Refusal) {
-        match &self.0.refuse {
-            Refuse::Close => self.0.count(|counts| &mut counts.closed),
-            Refuse::Reset => {
+    pub fn reject(&self, stream: S, rejection: Rejection) {
+        match &self.0.reject {
+            Reject::Close => self.0.count(|counts| &mut counts.closed),
+            Reject::Reset => {
                 self.0.count(|counts| &mut counts.reset);
                 // A peer that is gone already cannot be reset; dropping the stream closes it in any case.
                 let _gone = stream.reset_on_drop();
             }
-            Refuse::Http429 { .. } | Refuse::Handler(_) => self.answer(stream, refusal),
+            Reject::Http429 { .. } | Reject::Handler(_) => self.answer(stream, rejection),
         }
     }
 
-    fn answer(&self, stream: S, refusal: Refusal) {
+    fn answer(&self, stream: S, rejection: Rejection) {
         let (Ok(runtime), Ok(slot)) = (Handle::try_current(), Arc::clone(&self.0.slots).try_acquire_owned()) else {
             return self.0.count(|counts| &mut counts.over_budget);
         };
@@ -205,27 +205,27 @@ impl<S: Transport> Refuser<S> {
         let this = self.clone();
         runtime.spawn(async move {
             let _slot = slot;
-            let _late = timeout(this.0.budget.deadline(), this.0.speak(stream, refusal)).await;
+            let _late = timeout(this.0.budget.deadline(), this.0.speak(stream, rejection)).await;
         });
     }
 
-    /// Refusals so far.
+    /// Rejections so far.
     #[must_use]
-    pub fn counts(&self) -> RefuseCounts {
+    pub fn counts(&self) -> RejectCounts {
         self.0.with_ledger(|ledger| ledger.counts)
     }
 }
 
 impl<S: Transport> Inner<S> {
-    async fn speak(&self, stream: S, refusal: Refusal) {
-        match &self.refuse {
-            Refuse::Http429 { retry_after } => {
+    async fn speak(&self, stream: S, rejection: Rejection) {
+        match &self.reject {
+            Reject::Http429 { retry_after } => {
                 let patience = self.budget.deadline() / 2;
                 // Whether the client is there to hear it is its own affair.
-                let _gone = answer::http(stream, refusal.reason, *retry_after, patience).await;
+                let _gone = answer::http(stream, rejection.reason, *retry_after, patience).await;
             }
-            Refuse::Handler(Handler(answer)) => answer(stream, refusal).await,
-            Refuse::Close | Refuse::Reset => {}
+            Reject::Handler(Handler(answer)) => answer(stream, rejection).await,
+            Reject::Close | Reject::Reset => {}
         }
     }
 
@@ -234,7 +234,7 @@ impl<S: Transport> Inner<S> {
         use_it(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn count(&self, which: impl FnOnce(&mut RefuseCounts) -> &mut u64) {
+    fn count(&self, which: impl FnOnce(&mut RejectCounts) -> &mut u64) {
         self.with_ledger(|ledger| *which(&mut ledger.counts) += 1);
     }
 
@@ -251,30 +251,30 @@ impl<S: Transport> Inner<S> {
     }
 }
 
-impl<S: Transport> Default for Refuser<S> {
+impl<S: Transport> Default for Rejecter<S> {
     /// Closes.
     fn default() -> Self {
-        Refuse::Close.into()
+        Reject::Close.into()
     }
 }
 
-impl<S: Transport> From<Refuse<S>> for Refuser<S> {
+impl<S: Transport> From<Reject<S>> for Rejecter<S> {
     /// With the default budget.
-    fn from(refuse: Refuse<S>) -> Self {
-        Self::new(refuse, AnswerBudget::default())
+    fn from(reject: Reject<S>) -> Self {
+        Self::new(reject, AnswerBudget::default())
     }
 }
 
-impl<S> Clone for Refuser<S> {
+impl<S> Clone for Rejecter<S> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<S> fmt::Debug for Refuser<S> {
+impl<S> fmt::Debug for Rejecter<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refuser")
-            .field("refuse", &self.0.refuse)
+        f.debug_struct("Rejecter")
+            .field("reject", &self.0.reject)
             .field("budget", &self.0.budget)
             .finish_non_exhaustive()
     }

@@ -3,9 +3,9 @@
 use core::time::Duration;
 use tokio::time::Instant;
 
-/// Bounds on answers to refused clients: how many at once, how many per second, and how long each may take.
+/// Bounds on answers to rejected clients: how many at once, how many per second, and how long each may take.
 ///
-/// Each answer under way holds a file descriptor and a small task; the bounds keep a flood of refused connections
+/// Each answer under way holds a file descriptor and a small task; the bounds keep a flood of rejected connections
 /// from becoming a load of its own. Connections beyond them are closed without a word.
 ///
 /// # Examples
@@ -45,7 +45,7 @@ impl AnswerBudget {
         self
     }
 
-    /// Bounds the time for one answer, from the refusal to the close.
+    /// Bounds the time for one answer, from the rejection to the close.
     #[must_use]
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

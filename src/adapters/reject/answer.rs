@@ -1,4 +1,4 @@
-//! The words for a refused HTTP client, in the version it speaks.
+//! The words for a rejected HTTP client, in the version it speaks.
 
 use crate::Rejected;
 use crate::adapters::http_status;
@@ -29,7 +29,7 @@ where
     };
     match Spoken::in_(&buf[..heard]) {
         Spoken::Http1 => {
-            let answer = refusal(reason, retry_after);
+            let answer = rejection(reason, retry_after);
             stream.write_all(answer.as_bytes()).await?;
         }
         Spoken::Http2 => stream.write_all(ENHANCE_YOUR_CALM).await?,
@@ -67,7 +67,7 @@ impl Spoken {
     }
 }
 
-fn refusal(reason: Rejected, retry_after: Option<Duration>) -> String {
+fn rejection(reason: Rejected, retry_after: Option<Duration>) -> String {
     let (status, phrase) = http_status::of(reason);
     let text = format!("{reason}\n");
     let retry_after = retry_after.map_or_else(String::new, |wait| {
@@ -101,16 +101,16 @@ mod tests {
 
     #[test]
     fn an_answer_has_its_length_and_waits_whole_seconds() {
-        let answer = refusal(Rejected::ClientLimit, Some(Duration::from_millis(1001)));
+        let answer = rejection(Rejected::ClientLimit, Some(Duration::from_millis(1001)));
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("\r\nRetry-After: 2\r\n"), "{head}");
         assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
         assert!(!body.chars().any(|c| c.is_ascii_digit()), "counts are nobody's business: {body}");
 
-        let answer = refusal(Rejected::ClientLimit, Some(Duration::MAX));
+        let answer = rejection(Rejected::ClientLimit, Some(Duration::MAX));
         assert!(answer.contains("\r\nRetry-After: 18446744073709551615\r\n"), "{answer}");
 
-        let answer = refusal(Rejected::TotalLimit, None);
+        let answer = rejection(Rejected::TotalLimit, None);
         assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
         assert!(!answer.contains("Retry-After"), "{answer}");
     }
