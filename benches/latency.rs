@@ -8,7 +8,7 @@
 use core::hint::black_box;
 use core::net::IpAddr;
 use hdrhistogram::Histogram;
-use peers::{Connlimit, Dash, InSession, Map, Mapped, Papaya, ParkingLot, Peer, Scc, StdMutex, client};
+use peers::{Connlimit, Dash, InBatch, Map, Mapped, Papaya, ParkingLot, Peer, Scc, StdMutex, client};
 use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use report::{Options, Results, markdown, provenance};
 use std::io;
@@ -31,7 +31,7 @@ fn main() -> io::Result<()> {
     let mut peers: Vec<Entry> = [
         entry::<Nothing>(),
         entry::<Connlimit>(),
-        entry::<InSession>(),
+        entry::<InBatch>(),
         entry::<Mapped<Dash<IpAddr>>>(),
         entry::<Mapped<Scc>>(),
         entry::<Mapped<Papaya>>(),
@@ -96,10 +96,10 @@ fn run<P: Peer>(arrivals: &[IpAddr]) -> [Histogram<u64>; 2] {
 
     let [mut admit, mut release] = [histogram(), histogram()];
     for (batch, permits) in arrivals.chunks(64).zip(open.chunks_mut(64)) {
-        let mut session = peer.session();
+        let mut batch = peer.batch();
         for (&client, permit) in batch.iter().zip(permits) {
             let begin = Instant::now();
-            let admitted = peer.try_acquire(&mut session, black_box(client));
+            let admitted = peer.try_acquire(&mut batch, black_box(client));
             let end = Instant::now();
             *permit = black_box(admitted);
             admit.saturating_record(nanoseconds(begin, end));

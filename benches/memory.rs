@@ -101,7 +101,7 @@ fn run<P: Peer>(clients: u32, traffic: u32) {
 
     let address = |index| IpAddr::V4(client(index));
     for (permit, index) in open.iter_mut().zip(0..) {
-        *permit = peer.try_acquire(&mut peer.session(), address(index));
+        *permit = peer.try_acquire(&mut peer.batch(), address(index));
     }
     let [full, resident_full] = now();
 
@@ -111,7 +111,7 @@ fn run<P: Peer>(clients: u32, traffic: u32) {
     let [left, _] = now();
 
     for index in clients..clients + traffic {
-        few.push_back(peer.try_acquire(&mut peer.session(), address(index)));
+        few.push_back(peer.try_acquire(&mut peer.batch(), address(index)));
         if few.len() > 16 {
             few.pop_front();
         }

@@ -17,7 +17,7 @@ from statistics import median_high as median
 
 COLOURS = {
     "connlimit": "#d1495b",
-    "connlimit-session": "#edae49",
+    "connlimit-batch": "#edae49",
     "dashmap": "#30638e",
     "dashmap-u32": "#5fa8d3",
     "scc": "#66a182",

@@ -95,7 +95,7 @@
 //!
 //! A thread that stays pinned stops the clock. Places are not used again then, so new clients fill the table faster, up
 //! to its bound; clients that are tracked notice nothing. No pin of this crate spans user code except a
-//! [`Session`](crate::Session), which says so, and the epoch is the crate's own: pins in other libraries do not count.
+//! [Batch](crate::Batch), which says so, and the epoch is the crate's own: pins in other libraries do not count.
 //!
 //! # Orderings
 //!

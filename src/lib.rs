@@ -35,6 +35,7 @@
 
 mod adapters;
 mod audit;
+mod batch;
 mod client;
 mod clients;
 mod config;
@@ -48,7 +49,6 @@ mod policy;
 mod rejected;
 #[cfg(all(test, connlimit_shuttle))]
 mod scenarios;
-mod session;
 mod stats;
 mod sync;
 mod table;
@@ -79,6 +79,7 @@ pub use adapters::tracing;
 pub use adapters::{Limited, net};
 #[cfg(feature = "audit")]
 pub use audit::{Mismatch, Outstanding};
+pub use batch::Batch;
 pub use client::Client;
 pub use client::embedded::{Embedded, EmbeddedPolicy};
 pub use clients::{ClientCount, Clients};
@@ -89,7 +90,6 @@ pub use limiter::Limiter;
 pub use permit::Permit;
 pub use policy::{Admission, Zone};
 pub use rejected::Rejected;
-pub use session::Session;
 pub use stats::{Decisions, Rejections, Stats, TableStats};
 
 /// The code of the README is compiled and run with the other examples, where all of it can be.

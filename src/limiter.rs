@@ -4,13 +4,13 @@
 mod models;
 
 use crate::audit::Registry;
+use crate::batch::Batch;
 use crate::client::{Client, Identity};
 use crate::config::{Config, ConfigError, Family, WhenFull};
 use crate::counts::{Counts, no_limit_if_zero};
 use crate::epoch::{Anew, Enter, Guard, pin};
 use crate::permit::Permit;
 use crate::rejected::Rejected;
-use crate::session::Session;
 use crate::sync::{Acquire, Arc, ArcCell, AtomicPtr, AtomicU32, Mutex, Release, lock};
 use crate::table::{Held, Refusal};
 use crate::tally::Tally;
@@ -198,8 +198,8 @@ impl Limiter {
 
     /// A guard for accept loops: admits a batch of connections for the price of one entry into the table.
     #[must_use]
-    pub fn session(&self) -> Session<'_> {
-        Session::new(self)
+    pub fn batch(&self) -> Batch<'_> {
+        Batch::new(self)
     }
 
     /// Open connections of `client`, as of one moment within the call.

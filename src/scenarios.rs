@@ -238,7 +238,7 @@ fn sessions_meet_clients_that_pass_through_zero() {
         let most = if thread_rng().gen_bool(0.5) { 3 } else { 9 };
         let stay = Mutex::new(Vec::new());
         let pinned = || {
-            let mut session = world.limiter.session();
+            let mut session = world.limiter.batch();
             let turns = thread_rng().gen_range(1..16);
             let guests = world.visit_by(0..most, turns, |client| session.try_acquire(client));
             stay.lock().unwrap().extend(guests);

@@ -90,10 +90,10 @@ fn a_thread_stalled_while_pinned_costs_memory_up_to_the_bound() {
     thread::scope(|scope| {
         let stalling = &limiter;
         scope.spawn(move || {
-            let session = stalling.session();
+            let batch = stalling.batch();
             stalled.send(()).unwrap();
             resumed.recv().unwrap();
-            drop(session);
+            drop(batch);
         });
         is_stalled.recv().unwrap();
         let mut full = 0;

@@ -24,8 +24,8 @@ fn each_way_to_a_permit_names_the_line_of_its_caller() {
     let client = Client::from(CLIENT);
     let first = limiter.try_acquire(CLIENT).unwrap();
     let mut expected = vec![(client, line!() - 1)];
-    let mut session = limiter.session();
-    let _second = session.try_acquire(CLIENT).unwrap();
+    let mut batch = limiter.batch();
+    let _second = batch.try_acquire(CLIENT).unwrap();
     expected.push((client, line!() - 1));
     let _third = limiter.try_admit(CLIENT).unwrap();
     expected.push((client, line!() - 1));

@@ -33,8 +33,8 @@ fn agrees<P: Peer>(steps: &[Step]) -> Result<(), TestCaseError> {
     for step in steps {
         match step {
             Step::Acquire(index) => {
-                let mut session = peer.session();
-                let permit = peer.try_acquire(&mut session, IpAddr::V4(client(*index)));
+                let mut batch = peer.batch();
+                let permit = peer.try_acquire(&mut batch, IpAddr::V4(client(*index)));
                 let count = oracle.entry(*index).or_default();
                 if P::EXACT {
                     prop_assert_eq!(permit.is_some(), *count < LIMIT, "{} at {:?}", P::NAME, step);
@@ -84,7 +84,7 @@ fn keeps_the_limit<P: Peer>() -> fn(u32) {
                 scope.spawn(|| {
                     start.wait();
                     for round in 0..20_000 {
-                        let permit = peer.try_acquire(&mut peer.session(), address);
+                        let permit = peer.try_acquire(&mut peer.batch(), address);
                         if permit.is_some() {
                             let before = inside.fetch_add(1, Ordering::SeqCst);
                             assert!(before < limit || !P::EXACT, "{}: more than {limit} inside", P::NAME);
@@ -97,12 +97,12 @@ fn keeps_the_limit<P: Peer>() -> fn(u32) {
                 });
             }
         });
-        let mut session = peer.session();
-        let mut permits: Vec<_> = (0..limit).map_while(|_| peer.try_acquire(&mut session, address)).collect();
+        let mut batch = peer.batch();
+        let mut permits: Vec<_> = (0..limit).map_while(|_| peer.try_acquire(&mut batch, address)).collect();
         assert_eq!(permits.len(), limit as usize, "{}: a slot was lost", P::NAME);
-        assert!(peer.try_acquire(&mut session, address).is_none(), "{}: a slot was won", P::NAME);
+        assert!(peer.try_acquire(&mut batch, address).is_none(), "{}: a slot was won", P::NAME);
         permits.pop();
-        assert!(peer.try_acquire(&mut session, address).is_some(), "{}: a released slot does not admit", P::NAME);
+        assert!(peer.try_acquire(&mut batch, address).is_some(), "{}: a released slot does not admit", P::NAME);
     }
 }
 

@@ -65,10 +65,10 @@ fn memory_follows_the_crowd_within_its_bound() {
 #[cfg_attr(miri, ignore = "takes many minutes there")]
 fn a_slot_that_waits_for_its_grace_period_is_dead() {
     let limiter = Limiter::new(Config::new(1));
-    let mut session = limiter.session(); // keeps the grace period from ending
+    let mut batch = limiter.batch(); // keeps the grace period from ending
     let mut most = 0;
     for index in 0..60 * 100 {
-        drop(session.try_acquire(client(index)).unwrap());
+        drop(batch.try_acquire(client(index)).unwrap());
         if index % 100 == 0 {
             most = most.max(limiter.stats().v4.dead);
         }

@@ -1,9 +1,7 @@
 //! What the public types may be used for, as a table: changing a row is a change of the interface.
 #![cfg(not(connlimit_model))]
 
-use connlimit::{
-    Client, ClientCount, Clients, Config, ConfigError, Limiter, Permit, Rejected, Session, Stats, WhenFull,
-};
+use connlimit::{Batch, Client, ClientCount, Clients, Config, ConfigError, Limiter, Permit, Rejected, Stats, WhenFull};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Whether a type has a trait. An inherent constant is found before a trait's, and it is only there under the bound.
@@ -43,10 +41,10 @@ fn limiters_and_permits_cross_a_panic() {
 }
 
 #[test]
-fn a_session_stays_on_its_thread() {
-    assert!(!has!(Session<'static>: Send));
-    assert!(!has!(Session<'static>: Sync));
-    assert!(has!(Session<'static>: Unpin));
+fn a_batch_stays_on_its_thread() {
+    assert!(!has!(Batch<'static>: Send));
+    assert!(!has!(Batch<'static>: Sync));
+    assert!(has!(Batch<'static>: Unpin));
 }
 
 #[test]
@@ -76,7 +74,7 @@ fn answers_and_settings_are_plain_values() {
 fn everything_can_be_shown() {
     assert!(has!(Limiter: core::fmt::Debug));
     assert!(has!(Permit: core::fmt::Debug));
-    assert!(has!(Session<'static>: core::fmt::Debug));
+    assert!(has!(Batch<'static>: core::fmt::Debug));
     assert!(has!(Rejected: core::fmt::Debug + core::fmt::Display));
     assert!(has!(ConfigError: core::fmt::Debug + core::fmt::Display));
     assert!(has!(Client: core::fmt::Debug));

@@ -22,13 +22,13 @@ impl Drop for FloorPermit<'_> {
 impl Peer for Floor {
     const NAME: &'static str = "floor";
     type Permit<'p> = FloorPermit<'p>;
-    type Session<'p> = ();
+    type Batch<'p> = ();
 
     fn new(limit: u32, clients: u32) -> Self {
         Self { counts: (0..clients).map(|_| AtomicU32::new(0)).collect(), limit }
     }
 
-    fn session(&self) {}
+    fn batch(&self) {}
 
     fn try_acquire<'p>(&'p self, (): &mut (), client: IpAddr) -> Option<FloorPermit<'p>> {
         let IpAddr::V4(client) = client else {

@@ -12,7 +12,7 @@ mod pingora;
 pub(crate) use concurrent::{Dash, Papaya, Scc};
 pub(crate) use floor::Floor;
 pub(crate) use locked::{ParkingLot, Sharded, StdMutex};
-pub(crate) use ours::{Connlimit, InSession};
+pub(crate) use ours::{Connlimit, InBatch};
 pub(crate) use pingora::Pingora;
 
 use core::net::{IpAddr, Ipv4Addr};
@@ -28,7 +28,7 @@ pub(crate) trait Peer: Sync + Sized + 'static {
     where
         Self: 'p;
     /// What a thread may keep for a batch of calls; `()` when there is nothing to keep.
-    type Session<'p>
+    type Batch<'p>
     where
         Self: 'p;
 
@@ -36,9 +36,9 @@ pub(crate) trait Peer: Sync + Sized + 'static {
     /// know that all clients are `client(0)..client(clients)`.
     fn new(limit: u32, clients: u32) -> Self;
 
-    fn session(&self) -> Self::Session<'_>;
+    fn batch(&self) -> Self::Batch<'_>;
 
-    fn try_acquire<'p>(&'p self, session: &mut Self::Session<'p>, client: IpAddr) -> Option<Self::Permit<'p>>;
+    fn try_acquire<'p>(&'p self, batch: &mut Self::Batch<'p>, client: IpAddr) -> Option<Self::Permit<'p>>;
 }
 
 /// The `index`-th client: the addresses of 10.0.0.0/8 in order.
@@ -54,7 +54,7 @@ macro_rules! each_peer {
         [
             $entry::<$crate::peers::Floor>(),
             $entry::<$crate::peers::Connlimit>(),
-            $entry::<$crate::peers::InSession>(),
+            $entry::<$crate::peers::InBatch>(),
             $entry::<$crate::peers::Mapped<$crate::peers::Dash<core::net::IpAddr>>>(),
             $entry::<$crate::peers::Mapped<$crate::peers::Dash<u32>>>(),
             $entry::<$crate::peers::Mapped<$crate::peers::Scc>>(),
@@ -102,7 +102,7 @@ impl<M: Map> Peer for Mapped<M> {
         = MapPermit<'p, M>
     where
         M: 'p;
-    type Session<'p>
+    type Batch<'p>
         = ()
     where
         M: 'p;
@@ -111,7 +111,7 @@ impl<M: Map> Peer for Mapped<M> {
         Self { counts: M::default(), limit }
     }
 
-    fn session(&self) {}
+    fn batch(&self) {}
 
     fn try_acquire<'p>(&'p self, (): &mut (), client: IpAddr) -> Option<MapPermit<'p, M>> {
         // Not `then_some`: a permit that is made and thrown away releases a connection.

@@ -16,13 +16,13 @@ impl Peer for Pingora {
     const NAME: &'static str = "pingora";
     const EXACT: bool = false;
     type Permit<'p> = Guard;
-    type Session<'p> = ();
+    type Batch<'p> = ();
 
     fn new(limit: u32, _: u32) -> Self {
         Self { inflight: Inflight::new(), limit: isize::try_from(limit).expect("limits of the benchmarks are small") }
     }
 
-    fn session(&self) {}
+    fn batch(&self) {}
 
     fn try_acquire(&self, (): &mut (), client: IpAddr) -> Option<Guard> {
         let (guard, estimate) = self.inflight.incr(client, 1);

@@ -7,7 +7,7 @@ use core::hint::black_box;
 use core::net::IpAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-/// Operations between two looks at the clock, and in one session.
+/// Operations between two looks at the clock, and in one batch.
 const BATCH: u64 = 64;
 
 /// Loops over its stream, holding what its act says.
@@ -58,18 +58,18 @@ impl<'p, P: Peer> Worker<'p, P> {
     pub(crate) fn prepare(&mut self) {
         match self.act {
             Act::Pair { open: true } | Act::Rejected => {
-                let mut session = self.peer.session();
+                let mut batch = self.peer.batch();
                 for index in 0..self.stream.len() {
                     let client = IpAddr::V4(self.stream[index]);
-                    self.open.push(self.peer.try_acquire(&mut session, client));
+                    self.open.push(self.peer.try_acquire(&mut batch, client));
                 }
             }
             Act::Fifo(held) => {
                 while self.held.len() < held {
-                    let mut session = self.peer.session();
+                    let mut batch = self.peer.batch();
                     for _ in 0..BATCH.min((held - self.held.len()) as u64) {
                         let client = self.next_client();
-                        self.held.push(self.peer.try_acquire(&mut session, client));
+                        self.held.push(self.peer.try_acquire(&mut batch, client));
                     }
                 }
                 // Filling is not the steady state, nor is a table that still changes size: let every connection be
@@ -84,11 +84,11 @@ impl<'p, P: Peer> Worker<'p, P> {
     pub(crate) fn run(&mut self, operations: u64) -> u64 {
         let batches = operations.div_ceil(BATCH);
         for _ in 0..batches {
-            let mut session = self.peer.session();
+            let mut batch = self.peer.batch();
             match self.act {
-                Act::Pair { .. } | Act::Rejected => self.pairs(&mut session),
-                Act::Fifo(_) => self.fifo(&mut session),
-                Act::Handoff => self.handoff(&mut session),
+                Act::Pair { .. } | Act::Rejected => self.pairs(&mut batch),
+                Act::Fifo(_) => self.fifo(&mut batch),
+                Act::Handoff => self.handoff(&mut batch),
             }
         }
         self.operations += batches * BATCH;
@@ -104,30 +104,30 @@ impl<'p, P: Peer> Worker<'p, P> {
         assert_eq!(self.admitted, expected, "admissions of {}", P::NAME);
     }
 
-    fn pairs(&mut self, session: &mut P::Session<'p>) {
+    fn pairs(&mut self, batch: &mut P::Batch<'p>) {
         for _ in 0..BATCH {
             let client = self.next_client();
-            let permit = self.peer.try_acquire(session, client);
+            let permit = self.peer.try_acquire(batch, client);
             self.admitted += u64::from(permit.is_some());
             drop(black_box(permit));
         }
     }
 
-    fn fifo(&mut self, session: &mut P::Session<'p>) {
+    fn fifo(&mut self, batch: &mut P::Batch<'p>) {
         for _ in 0..BATCH {
             let client = self.next_client();
-            let permit = self.peer.try_acquire(session, client);
+            let permit = self.peer.try_acquire(batch, client);
             self.admitted += u64::from(permit.is_some());
             self.held[self.oldest] = permit;
             self.oldest = following(self.oldest, self.held.len());
         }
     }
 
-    fn handoff(&mut self, session: &mut P::Session<'p>) {
+    fn handoff(&mut self, batch: &mut P::Batch<'p>) {
         let mut permits = self.neighbours.spare.pop().unwrap_or_default();
         for _ in 0..BATCH {
             let client = self.next_client();
-            permits.extend(self.peer.try_acquire(session, client));
+            permits.extend(self.peer.try_acquire(batch, client));
         }
         self.admitted += permits.len() as u64;
         self.neighbours.to.send(permits).unwrap_or_else(|_| unreachable!("workers stay to the end"));

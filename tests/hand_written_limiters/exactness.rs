@@ -42,8 +42,8 @@ fn a_batch_is_as_exact_as_a_single_admission() {
     for round in 0..ROUNDS {
         let limiter = Limiter::new(Config::new(3));
         let admitted = rush(|| {
-            let mut session = limiter.session();
-            (0..4).filter_map(|_| session.try_acquire(CLIENT).ok()).collect()
+            let mut batch = limiter.batch();
+            (0..4).filter_map(|_| batch.try_acquire(CLIENT).ok()).collect()
         });
         assert_eq!(admitted, 3, "round {round}");
     }
@@ -84,7 +84,7 @@ fn a_rejection_changes_no_count() {
     let held = [limiter.try_acquire(CLIENT).unwrap(), limiter.try_acquire(CLIENT).unwrap()];
     for _ in 0..ROUNDS * 30 {
         assert_eq!(limiter.try_acquire(CLIENT).unwrap_err(), Rejected::ClientLimit);
-        assert_eq!(limiter.session().try_acquire(CLIENT).unwrap_err(), Rejected::ClientLimit);
+        assert_eq!(limiter.batch().try_acquire(CLIENT).unwrap_err(), Rejected::ClientLimit);
     }
     assert_eq!(limiter.num_open(CLIENT), 2);
     drop(held);
@@ -136,14 +136,14 @@ fn a_connection_that_begins_as_the_last_one_ends_is_counted() {
 
 /// One lock around all clients: whoever stops while inside stops every admission of the server.
 #[test]
-fn an_open_session_stops_nobody_else() {
+fn an_open_batch_stops_nobody_else() {
     let limiter = Limiter::new(Config::new(2));
     let other = limiter.clone();
     let (done, finished) = mpsc::channel();
-    // The session ends before the outcome is looked at, so that whoever waited for it can go on.
+    // The batch ends before the outcome is looked at, so that whoever waited for it can go on.
     let (mine, worked, thread) = {
-        let mut session = limiter.session();
-        let mine = session.try_acquire(CLIENT);
+        let mut batch = limiter.batch();
+        let mine = batch.try_acquire(CLIENT);
         let thread = thread::spawn(move || {
             let permit = other.try_acquire(CLIENT).unwrap();
             let crowd: Vec<_> = (0..ROUNDS * 20)
@@ -152,12 +152,12 @@ fn an_open_session_stops_nobody_else() {
                 .collect();
             other.set_config(Config::new(3)).unwrap();
             drop((permit, crowd));
-            done.send(()).expect("the session is still open");
+            done.send(()).expect("the batch is still open");
         });
         (mine, finished.recv_timeout(Duration::from_secs(20)), thread)
     };
     drop(finished);
-    worked.expect("another thread works while a session is open");
+    worked.expect("another thread works while a batch is open");
     thread.join().unwrap();
     assert!(mine.is_ok());
 }

@@ -33,13 +33,13 @@ impl Subject for Limiter {
 }
 
 /// Admissions by batch, otherwise as [`Limiter`].
-struct InSessions(Limiter);
+struct InBatch(Limiter);
 
-impl Subject for InSessions {
+impl Subject for InBatch {
     type Held = Permit;
 
     fn try_acquire(&self, client: Client) -> Option<Permit> {
-        self.0.session().try_acquire(client).ok()
+        self.0.batch().try_acquire(client).ok()
     }
 
     fn num_open(&self, client: Client) -> u32 {
@@ -61,9 +61,9 @@ fn every_answer_can_be_explained() {
 }
 
 #[test]
-fn every_answer_can_be_explained_in_sessions() {
+fn every_answer_can_be_explained_in_batches() {
     for seed in 0..RUNS {
-        let limiter = InSessions(Limiter::new(Config::new(1)));
+        let limiter = InBatch(Limiter::new(Config::new(1)));
         explain_all(&record(&limiter, 1, seed)).unwrap();
     }
 }

@@ -30,7 +30,7 @@ pub(crate) enum Operation {
     },
     /// So many connections end, the oldest first: the table may shrink.
     Leave(u16),
-    Session(Vec<Peer>),
+    Batch(Vec<Peer>),
     CloneHandle,
     /// Drops a handle. After the last one a new limiter is built, and permits of the old one are still out.
     DropHandle,
@@ -82,7 +82,7 @@ impl Operation {
             21 => Self::SetShape(part(a, b)),
             22 => Self::Crowd { crowd: a, newcomers: 1 << (b % 10) },
             23 => Self::Leave(place),
-            24..27 => Self::Session(
+            24..27 => Self::Batch(
                 (0..b % 16).map(|turn| Peer::from_small_pool(a.wrapping_add(turn.wrapping_mul(c)))).collect(),
             ),
             27 => Self::CloneHandle,

@@ -78,7 +78,7 @@ impl World {
                     self.release(open);
                 }
             }
-            Operation::Session(peers) => self.session(peers),
+            Operation::Batch(peers) => self.batch(peers),
             Operation::CloneHandle => {
                 if self.handles.len() < 8 {
                     self.handles.push(self.limiter());
@@ -124,11 +124,11 @@ impl World {
         self.judge(peer, outcome, &limiter);
     }
 
-    fn session(&mut self, peers: &[Peer]) {
+    fn batch(&mut self, peers: &[Peer]) {
         let limiter = self.limiter();
-        let mut session = limiter.session();
+        let mut batch = limiter.batch();
         for (turn, peer) in peers.iter().enumerate() {
-            let outcome = session.try_acquire(peer.client());
+            let outcome = batch.try_acquire(peer.client());
             self.judge(*peer, outcome, &limiter);
             if turn % 3 == 2 {
                 self.open.pop().into_iter().for_each(|open| self.release(open));

@@ -107,9 +107,9 @@ fn newcomers_that_arrive_on_every_thread_at_once_have_one_count() {
     }
 }
 
-/// Sessions keep what they found for a while; other threads grow the table under them.
+/// Batches keep what they found for a while; other threads grow the table under them.
 #[test]
-fn sessions_stay_exact_while_the_table_grows_under_them() {
+fn batches_stay_exact_while_the_table_grows_under_them() {
     let limiter = Limiter::new(Config::new(2));
     let ledger = Ledger::new(&limiter, 4, 2);
     let over = AtomicBool::new(false);
@@ -123,9 +123,9 @@ fn sessions_stay_exact_while_the_table_grows_under_them() {
                     for _ in 0..rounds(64) {
                         let mut held = Vec::new();
                         {
-                            let mut session = limiter.session();
+                            let mut batch = limiter.batch();
                             for _ in 0..16 {
-                                held.extend(ledger.book(random.u32(0..4), |addr| session.try_acquire(addr).ok()));
+                                held.extend(ledger.book(random.u32(0..4), |addr| batch.try_acquire(addr).ok()));
                             }
                         }
                         held.into_iter().for_each(Booked::release);
@@ -135,7 +135,7 @@ fn sessions_stay_exact_while_the_table_grows_under_them() {
             .collect();
         let outcomes: Vec<_> = batches.into_iter().map(thread::ScopedJoinHandle::join).collect();
         over.store(true, SeqCst);
-        assert!(outcomes.iter().all(Result::is_ok), "a session lost count");
+        assert!(outcomes.iter().all(Result::is_ok), "a batch lost count");
     });
     ledger.settle();
 }

@@ -24,7 +24,7 @@ impl Drop for Locals {
             self.permits.extend(self.limiter.try_acquire(mine));
             self.permits.extend(self.limiter.try_acquire(steady(0)));
         }
-        self.permits.extend(self.limiter.session().try_acquire(steady(1)));
+        self.permits.extend(self.limiter.batch().try_acquire(steady(1)));
         if self.limiter.num_open(mine) == 3 {
             self.permits.clear();
         } else {
@@ -40,7 +40,7 @@ thread_local! {
 /// So that whatever the limiter keeps for a thread is there.
 fn use_everything(limiter: &Limiter) {
     let permit = limiter.try_acquire(steady(3)).unwrap();
-    let other = limiter.session().try_acquire(steady(3)).unwrap();
+    let other = limiter.batch().try_acquire(steady(3)).unwrap();
     assert!(limiter.num_open(steady(3)) >= 2);
     drop((permit, other));
 }
@@ -88,8 +88,8 @@ fn a_panic_gives_back_what_its_stack_holds() {
                 for _ in 0..rounds(200) {
                     let outcome = panic::catch_unwind(|| {
                         let _permit = limiter.try_acquire(steady(0)).expect("two for each thread");
-                        let mut session = limiter.session();
-                        let _other = session.try_acquire(steady(0)).expect("two for each thread");
+                        let mut batch = limiter.batch();
+                        let _other = batch.try_acquire(steady(0)).expect("two for each thread");
                         panic::resume_unwind(Box::new(Quiet));
                     });
                     assert!(outcome.unwrap_err().is::<Quiet>(), "the panic of this test");
@@ -100,7 +100,7 @@ fn a_panic_gives_back_what_its_stack_holds() {
     assert_eq!(limiter.num_open(steady(0)), 0);
 }
 
-/// A conversion is the caller's code and may panic; nothing has been counted then, and the session goes on.
+/// A conversion is the caller's code and may panic; nothing has been counted then, and the batch goes on.
 #[test]
 fn a_panic_in_a_conversion_counts_nothing() {
     struct NoAddress;
@@ -114,15 +114,15 @@ fn a_panic_in_a_conversion_counts_nothing() {
         }
     }
     let limiter = Limiter::new(Config::new(1));
-    let mut session = limiter.session();
+    let mut batch = limiter.batch();
     for _ in 0..100 {
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| session.try_acquire(Fragile(None))));
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| batch.try_acquire(Fragile(None))));
         assert!(outcome.unwrap_err().is::<NoAddress>());
         let outcome = panic::catch_unwind(|| limiter.num_open(Fragile(None)));
         assert!(outcome.unwrap_err().is::<NoAddress>());
     }
-    let permit = session.try_acquire(Fragile(Some(steady(0)))).unwrap();
-    assert!(session.try_acquire(Fragile(Some(steady(0)))).is_err());
+    let permit = batch.try_acquire(Fragile(Some(steady(0)))).unwrap();
+    assert!(batch.try_acquire(Fragile(Some(steady(0)))).is_err());
     drop(permit);
     assert_eq!(limiter.num_open(steady(0)), 0);
 }

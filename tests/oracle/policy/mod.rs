@@ -72,7 +72,7 @@ impl Run {
         let answer = match way {
             Way::Acquire => self.limiter.try_acquire(peer.client()),
             Way::AcquirePeer => self.limiter.try_acquire_peer(Some(peer.client())),
-            Way::Session => self.limiter.session().try_acquire(peer.client()),
+            Way::Batch => self.limiter.batch().try_acquire(peer.client()),
             Way::Admit => self.limiter.try_admit(peer.client()).map(|Admission { permit, open, zone, .. }| {
                 assert_eq!(Ok(open), expected);
                 assert_eq!(zone, self.plain.zone(peer, open), "{peer:?} with {open} open");
@@ -84,10 +84,10 @@ impl Run {
 
     fn batch(&mut self, peers: &[Peer]) {
         let limiter = self.limiter.clone();
-        let mut session = limiter.session();
+        let mut batch = limiter.batch();
         for (turn, peer) in peers.iter().enumerate() {
             let expected = self.plain.acquire(*peer);
-            self.judge(*peer, session.try_acquire(peer.client()), expected);
+            self.judge(*peer, batch.try_acquire(peer.client()), expected);
             if turn % 3 == 2 && !self.held.is_empty() {
                 self.release(0);
             }

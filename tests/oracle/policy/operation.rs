@@ -10,7 +10,7 @@ pub(super) enum Operation {
     AcquireUnknown,
     /// Drops the permit at this place, counted round.
     Release(u16),
-    /// Admissions under one session, and in between the oldest permit is dropped.
+    /// Admissions under one batch, and in between the oldest permit is dropped.
     Batch(Vec<Peer>),
     /// Notes a part of the settings to come.
     Plan(Part),
@@ -25,7 +25,7 @@ pub(super) enum Way {
     Acquire,
     AcquirePeer,
     Admit,
-    Session,
+    Batch,
 }
 
 /// A part of the settings.
@@ -101,7 +101,7 @@ const fn way(choice: u8) -> Way {
         0 => Way::Acquire,
         1 => Way::AcquirePeer,
         2 => Way::Admit,
-        _ => Way::Session,
+        _ => Way::Batch,
     }
 }
 

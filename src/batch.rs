@@ -8,10 +8,10 @@ use crate::rejected::Rejected;
 
 /// Admits connections like its [`Limiter`], but pays for entering the table once per batch, not once per call.
 ///
-/// Meant for an accept loop that takes several connections in a row. While a session exists, memory that the table
+/// Meant for an accept loop that takes several connections in a row. While a batch exists, memory that the table
 /// gives up is held back, so drop it before waiting for the next readiness event; it cannot leave its thread, and
 /// so cannot be held across an `.await` of a task that moves. It lets go by itself every 64 calls, unless its thread has
-/// another session open as well.
+/// another batch open as well.
 ///
 /// # Examples
 ///
@@ -22,22 +22,22 @@ use crate::rejected::Rejected;
 /// let limiter = Limiter::new(Config::new(2));
 /// let ready = [Ipv4Addr::new(192, 0, 2, 1); 3];
 ///
-/// let mut session = limiter.session();
-/// let permits: Vec<_> = ready.into_iter().filter_map(|peer| session.try_acquire(peer).ok()).collect();
-/// drop(session);
+/// let mut batch = limiter.batch();
+/// let permits: Vec<_> = ready.into_iter().filter_map(|peer| batch.try_acquire(peer).ok()).collect();
+/// drop(batch);
 /// assert_eq!(permits.len(), 2);
 /// ```
 #[derive(Debug)]
-pub struct Session<'a> {
+pub struct Batch<'a> {
     limiter: &'a Limiter,
     guard: Guard,
     calls: u32,
 }
 
-/// Calls between two moments at which a session lets go of the table.
+/// Calls between two moments at which a batch lets go of the table.
 const CALLS_PER_PIN: u32 = if cfg!(connlimit_shuttle) { 4 } else { 64 };
 
-impl<'a> Session<'a> {
+impl<'a> Batch<'a> {
     pub(crate) fn new(limiter: &'a Limiter) -> Self {
         Self { limiter, guard: pin(), calls: 0 }
     }
