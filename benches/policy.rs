@@ -131,7 +131,7 @@ fn run(config: &Config, threads: usize, time: Duration) -> f64 {
     });
     // What was measured is what was meant: each permit counted, and each was given back.
     assert_eq!(held.iter().map(Permit::open).collect::<Vec<_>>(), vec![1; threads]);
-    assert!(limiter.stats().tiers.iter().all(|tier| tier.open == threads as u64));
+    assert!(limiter.stats().tiers.iter().all(|tier| tier.open_connections == threads as u64));
     ns_per_op
 }
 

@@ -49,7 +49,7 @@ async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io:
 /// Ends the connection after this answer when its client has many, so that idle ones do not use up its limit.
 async fn hello(Extension(connection): Extension<ConnectionInfo>) -> (Option<[(HeaderName, &'static str); 1]>, String) {
     let close = (connection.zone() == Zone::Soft).then_some([(CONNECTION, "close")]);
-    (close, format!("you have {} connections open\n", connection.open()))
+    (close, format!("you have {} connections open\n", connection.open_connections()))
 }
 
 /// A body that does not end: its connection is counted until the client leaves.
@@ -74,7 +74,7 @@ async fn metrics(State((limiter, _)): Admin) -> String {
     let stats = limiter.stats();
     let mut text = format!(
         "connlimit_open_connections {}\nconnlimit_clients {}\nconnlimit_admitted_total {}\n",
-        stats.total.open, stats.total.clients, stats.decisions.admitted
+        stats.total.open_connections, stats.total.clients, stats.decisions.admitted
     );
     for (reason, count) in stats.decisions.rejected.by_reason() {
         writeln!(text, "connlimit_rejected_total{{reason=\"{reason}\"}} {count}").expect("a string takes all");
@@ -83,7 +83,7 @@ async fn metrics(State((limiter, _)): Admin) -> String {
 }
 
 async fn client_metrics(State((limiter, rejecter)): Admin, Path(client): Path<IpAddr>) -> String {
-    let open = limiter.num_open(client);
+    let open = limiter.open_connections(client);
     let turned_away = rejecter.counts().total();
     format!("connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_rejected_total {turned_away}\n")
 }

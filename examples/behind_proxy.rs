@@ -49,7 +49,7 @@ async fn hold() -> Body {
 type Admin = State<(Limiter, Rejecter<TcpStream>)>;
 
 async fn metrics(State((limiter, rejecter)): Admin, Path(client): Path<IpAddr>) -> String {
-    format!("open {}\nrejected {}\n", limiter.num_open(client), rejecter.counts().total())
+    format!("open {}\nrejected {}\n", limiter.open_connections(client), rejecter.counts().total())
 }
 
 #[tokio::main]

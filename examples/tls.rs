@@ -58,7 +58,7 @@ async fn check(limiter: Limiter, acceptor: TlsAcceptor, connector: TlsConnector)
 
     // A client that has not even begun its handshake is counted, and the next one is rejected before its own.
     let silent = TcpStream::connect(addr).await?;
-    while limiter.num_open(addr) == 0 {
+    while limiter.open_connections(addr) == 0 {
         tokio::task::yield_now().await;
     }
     let rejected = connector.connect("localhost".try_into()?, TcpStream::connect(addr).await?).await;
@@ -66,7 +66,7 @@ async fn check(limiter: Limiter, acceptor: TlsAcceptor, connector: TlsConnector)
     assert!(rejected.is_err());
 
     drop(silent);
-    while limiter.num_open(addr) > 0 {
+    while limiter.open_connections(addr) > 0 {
         tokio::task::yield_now().await;
     }
     let stream = TcpStream::connect(addr).await?;

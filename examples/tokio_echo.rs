@@ -53,10 +53,10 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
         assert_eq!(echo.is_ok(), number < LIMIT);
         open.push(stream);
     }
-    assert_eq!(limiter.num_open(addr), LIMIT);
+    assert_eq!(limiter.open_connections(addr), LIMIT);
 
     drop(open);
-    while limiter.num_open(addr) > 0 {
+    while limiter.open_connections(addr) > 0 {
         tokio::task::yield_now().await;
     }
     println!("all closed, all released");

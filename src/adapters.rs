@@ -11,7 +11,7 @@ pub mod forwarded;
 mod http_status;
 #[cfg(feature = "hyper")]
 pub mod hyper;
-mod limited;
+mod limited_stream;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod net;
@@ -32,6 +32,6 @@ pub mod tower;
 #[cfg(feature = "tracing")]
 pub mod tracing;
 
-pub use limited::Limited;
+pub use limited_stream::LimitedStream;
 #[cfg(any(feature = "axum", feature = "tower"))]
 pub use peer::PeerAddr;

@@ -16,7 +16,7 @@ pub struct ClientCount {
     /// The client; under a prefix, the first address of the network that is counted together.
     pub client: Client,
     /// Its open connections, at least one.
-    pub open: u32,
+    pub open_connections: u32,
 }
 
 impl Limiter {
@@ -39,7 +39,7 @@ impl Limiter {
     /// let limiter = Limiter::new(Config::new(10));
     /// let _permits = [1, 2, 2].map(|host| limiter.try_acquire(Ipv4Addr::new(192, 0, 2, host)));
     ///
-    /// let mut lines: Vec<_> = limiter.clients().map(|seen| format!("{} {}", seen.client, seen.open)).collect();
+    /// let mut lines: Vec<_> = limiter.clients().map(|seen| format!("{} {}", seen.client, seen.open_connections)).collect();
     /// lines.sort();
     /// assert_eq!(lines, ["192.0.2.1 1", "192.0.2.2 2"]);
     /// ```
@@ -68,21 +68,21 @@ impl Limiter {
     /// let limiter = Limiter::new(Config::new(0));
     /// let _permits = [1, 2, 2, 3, 3, 3].map(|host| limiter.try_acquire(Ipv4Addr::new(192, 0, 2, host)));
     ///
-    /// let top: Vec<_> = limiter.top(2).iter().map(|seen| format!("{} {}", seen.client, seen.open)).collect();
+    /// let top: Vec<_> = limiter.top(2).iter().map(|seen| format!("{} {}", seen.client, seen.open_connections)).collect();
     /// assert_eq!(top, ["192.0.2.3 3", "192.0.2.2 2"]);
     /// ```
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<ClientCount> {
         // The least of the best is at the root, where it is replaced when a better one comes.
         let mut best = BinaryHeap::new();
-        for ClientCount { client, open } in self.clients() {
+        for ClientCount { client, open_connections: open } in self.clients() {
             best.push(Reverse((open, Reverse(client))));
             if best.len() > n {
                 best.pop();
             }
         }
         let best = best.into_sorted_vec().into_iter();
-        best.map(|Reverse((open, Reverse(client)))| ClientCount { client, open }).collect()
+        best.map(|Reverse((open, Reverse(client)))| ClientCount { client, open_connections: open }).collect()
     }
 }
 
@@ -101,7 +101,7 @@ impl Clients<'_> {
     /// Looks at the next piece of a table; `false` when there is none.
     fn look_on(&mut self) -> bool {
         let (counts, seen) = (self.limiter.counts(), &mut self.seen);
-        let mut see = |key: ClientKey, open| seen.push(ClientCount { client: key.client(), open });
+        let mut see = |key: ClientKey, open| seen.push(ClientCount { client: key.client(), open_connections: open });
         counts.v4().see_segment(&mut self.v4, |addr, open| see(ClientKey::V4(addr), open))
             || counts.v6().see_segment(&mut self.v6, |addr, open| see(ClientKey::V6(addr), open))
             || counts.named().see_segment(&mut self.named, |name, open| see(ClientKey::Named(name), open))

@@ -76,7 +76,7 @@ pub use adapters::tonic;
 pub use adapters::tower;
 #[cfg(feature = "tracing")]
 pub use adapters::tracing;
-pub use adapters::{Limited, net};
+pub use adapters::{LimitedStream, net};
 #[cfg(feature = "audit")]
 pub use audit::{Mismatch, Outstanding};
 pub use batch::Batch;

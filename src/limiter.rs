@@ -50,7 +50,7 @@ use crossbeam_utils::CachePadded;
 ///
 /// drop(first);
 /// let third = limiter.try_acquire(client)?;
-/// assert_eq!(limiter.num_open(client), 2);
+/// assert_eq!(limiter.open_connections(client), 2);
 /// # drop((second, third));
 /// # Ok::<(), connlimit::Rejected>(())
 /// ```
@@ -204,7 +204,7 @@ impl Limiter {
 
     /// Open connections of `client`, as of one moment within the call.
     #[must_use]
-    pub fn num_open(&self, client: impl Into<Client>) -> u32 {
+    pub fn open_connections(&self, client: impl Into<Client>) -> u32 {
         let counts = self.counts();
         counts.open(counts.key(client.into()), &pin())
     }

@@ -31,7 +31,7 @@ use charge::Charge;
 ///     drop(permit);
 /// });
 /// server.join().unwrap();
-/// assert_eq!(limiter.num_open(Ipv4Addr::LOCALHOST), 0);
+/// assert_eq!(limiter.open_connections(Ipv4Addr::LOCALHOST), 0);
 /// # Ok::<(), connlimit::Rejected>(())
 /// ```
 #[derive(Debug)]

@@ -115,12 +115,12 @@ impl Limiter {
     /// let client = Ipv4Addr::new(192, 0, 2, 1);
     /// let patience = |zone| Duration::from_secs(if zone == Zone::Soft { 5 } else { 60 });
     ///
-    /// let admitted = [(); 3].map(|()| limiter.try_admit(client).unwrap());
+    /// let admitted = [(); 3].map(|()| limiter.try_acquire_with_usage(client).unwrap());
     /// assert_eq!(admitted.each_ref().map(|admission| patience(admission.zone).as_secs()), [60, 60, 5]);
     /// # Ok::<(), connlimit::ConfigError>(())
     /// ```
     #[cfg_attr(feature = "audit", track_caller)]
-    pub fn try_admit(&self, client: impl Into<Client>) -> Result<Admission, Rejected> {
+    pub fn try_acquire_with_usage(&self, client: impl Into<Client>) -> Result<Admission, Rejected> {
         let client = client.into();
         let guard = pin();
         let config = self.policy(&guard);
@@ -150,7 +150,7 @@ impl Limiter {
     #[must_use]
     pub fn zone(&self, client: impl Into<Client>) -> Zone {
         let client = client.into();
-        Zone::of(&self.load_config(), client, self.num_open(client))
+        Zone::of(&self.load_config(), client, self.open_connections(client))
     }
 
     /// Counts one more connection of `peer` like [`try_acquire`](Self::try_acquire); for servers that cannot always

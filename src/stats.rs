@@ -33,7 +33,7 @@ pub struct Stats {
 #[non_exhaustive]
 pub struct TableStats {
     /// Open connections.
-    pub open: u64,
+    pub open_connections: u64,
     /// Clients that have connections open.
     pub clients: u64,
     /// Clients whose last connection has ended, and whose slot is still theirs should they return.
@@ -130,7 +130,7 @@ impl Limiter {
     /// let _permits = [limiter.try_acquire(Ipv4Addr::LOCALHOST), limiter.try_acquire(Ipv6Addr::LOCALHOST)];
     ///
     /// let stats = limiter.stats();
-    /// assert_eq!((stats.v4.open, stats.v6.open, stats.total.open), (1, 1, 2));
+    /// assert_eq!((stats.v4.open_connections, stats.v6.open_connections, stats.total.open_connections), (1, 1, 2));
     /// assert!(stats.total.reserved_bytes <= stats.total.bound_bytes);
     /// ```
     #[must_use]
@@ -146,7 +146,7 @@ impl Limiter {
 impl Sum for TableStats {
     fn sum<I: Iterator<Item = Self>>(tables: I) -> Self {
         tables.fold(Self::default(), |sum, table| Self {
-            open: sum.open + table.open,
+            open_connections: sum.open_connections + table.open_connections,
             clients: sum.clients + table.clients,
             lingering: sum.lingering + table.lingering,
             dead: sum.dead + table.dead,

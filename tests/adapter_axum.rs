@@ -29,7 +29,7 @@ async fn ask(stream: &mut TcpStream, path: &str) -> String {
 fn app(limiter: &Limiter) -> Router {
     Router::new()
         .route("/peer", get(|ConnectInfo(PeerAddr(addr)): ConnectInfo<PeerAddr>| async move { addr.to_string() }))
-        .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open().to_string() }))
+        .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open_connections().to_string() }))
         .route("/ws", get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }))
         .layer(ConnectionInfoLayer::new(limiter.clone()))
 }
@@ -66,7 +66,7 @@ async fn handlers_know_their_peer_and_how_many_connections_it_has() {
     assert!(rejection.starts_with(b"HTTP/1.1 429 "), "{rejection:?}");
 
     drop(first);
-    eventually("a release", || limiter.num_open(client(1)) == 1).await;
+    eventually("a release", || limiter.open_connections(client(1)) == 1).await;
     assert_eq!(ask(&mut second, "/open").await, "1");
 }
 
@@ -91,7 +91,7 @@ async fn handlers_know_whether_their_client_is_in_the_soft_zone() {
     assert_eq!(ask(&mut dial(client(2), addr).await, "/zone").await, "Normal");
 
     streams.truncate(2);
-    eventually("two releases", || limiter.num_open(client(1)) == 2).await;
+    eventually("two releases", || limiter.open_connections(client(1)) == 2).await;
     assert_eq!(ask(&mut streams[0], "/zone").await, "Normal");
     limiter.set_config(Config::new(2).with_soft_percent(50).unwrap()).unwrap();
     assert_eq!(ask(&mut streams[0], "/zone").await, "Soft", "by the limit that is in force");
@@ -111,11 +111,11 @@ async fn a_web_socket_keeps_its_permit_until_it_ends() {
         futures_util::SinkExt::send(&mut socket, message.clone()).await.unwrap();
         let echo = within("an echo", socket.next()).await.unwrap().unwrap();
         assert_eq!(echo, message);
-        assert_eq!(limiter.num_open(client(1)), 1);
+        assert_eq!(limiter.open_connections(client(1)), 1);
     }
     socket.close(None).await.unwrap();
     while within("the end", socket.next()).await.is_some() {}
-    eventually("the release", || limiter.num_open(client(1)) == 0).await;
+    eventually("the release", || limiter.open_connections(client(1)) == 0).await;
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn axums_own_connect_info_comes_with_tap_io() {
     let listener =
         LimitedListener::new(socket, limiter.clone()).tap_io(|stream| stream.get_ref().set_nodelay(true).unwrap());
     let app = Router::new()
-        .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open().to_string() }))
+        .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open_connections().to_string() }))
         .layer(ConnectionInfoLayer::new(limiter))
         .into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async { axum::serve(listener, app).await });

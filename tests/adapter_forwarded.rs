@@ -27,7 +27,7 @@ async fn serve() -> (SocketAddr, Limiter, Arc<Mutex<Vec<Arc<Permit>>>>) {
     let upgraded = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&upgraded);
     let app = Router::new()
-        .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open().to_string() }))
+        .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open_connections().to_string() }))
         .route("/endless", get(endless))
         .route(
             "/keep",
@@ -78,13 +78,13 @@ async fn a_request_is_counted_for_the_named_client_until_its_body_has_ended() {
     let (mut one, mut two) = (connect(1, addr).await, connect(1, addr).await);
     let mut body = ask(&mut one, "/endless", Some(ALICE)).await.into_body();
     within("a tick", body.frame()).await.unwrap().unwrap();
-    assert_eq!(requests.num_open(alice), 1);
+    assert_eq!(requests.open_connections(alice), 1);
 
     assert_eq!(ask(&mut two, "/open", Some(ALICE)).await.status(), 429);
     assert_eq!(text(ask(&mut two, "/open", Some(BOB)).await).await, "1");
 
     drop((one, body));
-    eventually("the release", || requests.num_open(alice) == 0).await;
+    eventually("the release", || requests.open_connections(alice) == 0).await;
     assert_eq!(text(ask(&mut two, "/open", Some(ALICE)).await).await, "1");
 }
 
@@ -93,7 +93,7 @@ async fn strangers_are_counted_for_themselves_whatever_they_say() {
     let (addr, requests, _) = serve().await;
     let mut stranger = connect(2, addr).await;
     let body = ask(&mut stranger, "/endless", Some(ALICE)).await;
-    assert_eq!(requests.num_open(client(2)), 1);
+    assert_eq!(requests.open_connections(client(2)), 1);
     let mut again = connect(2, addr).await;
     assert_eq!(ask(&mut again, "/open", Some(BOB)).await.status(), 429);
     drop(body);
@@ -116,5 +116,5 @@ async fn a_permit_that_a_handler_keeps_outlives_the_response() {
     assert_eq!(ask(&mut proxy, "/open", Some(BOB)).await.status(), 429);
     kept.lock().unwrap().clear();
     let bob: core::net::IpAddr = BOB.parse().unwrap();
-    eventually("the release", || requests.num_open(bob) == 0).await;
+    eventually("the release", || requests.open_connections(bob) == 0).await;
 }

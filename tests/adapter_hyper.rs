@@ -87,7 +87,7 @@ impl Server {
     }
 
     async fn released(&self) {
-        eventually("the release", || self.limiter.num_open(client(1)) == 0).await;
+        eventually("the release", || self.limiter.open_connections(client(1)) == 0).await;
     }
 }
 
@@ -100,7 +100,7 @@ async fn one_http1_connection_is_one_permit_for_all_its_requests() {
         let response = within("a response", sender.send_request(get("/hello"))).await.unwrap();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, "hello");
-        assert_eq!(server.limiter.num_open(client(1)), 1);
+        assert_eq!(server.limiter.open_connections(client(1)), 1);
     }
     let mut rejected = dial(client(1), server.addr).await;
     assert_eq!(until_closed(&mut rejected).await, b"");
@@ -121,7 +121,7 @@ async fn one_http2_connection_is_one_permit_for_all_its_streams() {
         let mut body = within("a response", response).await.unwrap().into_body();
         within("a tick", body.frame()).await.unwrap().unwrap();
         streams.push(body);
-        assert_eq!(server.limiter.num_open(client(1)), 1);
+        assert_eq!(server.limiter.open_connections(client(1)), 1);
     }
     drop((sender, streams));
     server.released().await;
@@ -141,7 +141,7 @@ async fn an_upgraded_connection_keeps_its_permit_until_it_ends() {
     for byte in 0..100 {
         io.write_u8(byte).await.unwrap();
         assert_eq!(within("an echo", io.read_u8()).await.unwrap(), byte);
-        assert_eq!(server.limiter.num_open(client(1)), 1);
+        assert_eq!(server.limiter.open_connections(client(1)), 1);
     }
     drop(io);
     server.released().await;
@@ -154,7 +154,7 @@ async fn a_streaming_body_holds_the_permit_and_a_client_that_leaves_ends_it() {
     let response = within("a response", sender.send_request(get("/endless"))).await.unwrap();
     let mut body = response.into_body();
     within("a tick", body.frame()).await.unwrap().unwrap();
-    assert_eq!(server.limiter.num_open(client(1)), 1);
+    assert_eq!(server.limiter.open_connections(client(1)), 1);
     drop((sender, body));
     server.released().await;
 }
@@ -181,15 +181,15 @@ async fn shutting_down_waits_for_requests_and_closes_the_rest() {
     let mut go_on = [0; 25];
     within("the handler to ask for the body", busy.read_exact(&mut go_on)).await.unwrap();
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
-    assert_eq!(server.limiter.num_open(client(1)), 2);
+    assert_eq!(server.limiter.open_connections(client(1)), 2);
 
     server.stop.send(()).unwrap();
-    eventually("the idle connection to be closed", || server.limiter.num_open(client(1)) == 1).await;
+    eventually("the idle connection to be closed", || server.limiter.open_connections(client(1)) == 1).await;
     assert!(!server.serving.is_finished());
 
     busy.write_all(b"!").await.unwrap();
     let said = until_closed(&mut busy).await;
     assert!(said.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&said));
     within("the end of serving", server.serving).await.unwrap().unwrap();
-    assert_eq!(server.limiter.num_open(client(1)), 0);
+    assert_eq!(server.limiter.open_connections(client(1)), 0);
 }

@@ -83,7 +83,7 @@ async fn the_named_client_is_counted_and_the_bytes_after_the_header_arrive() {
     first.write_all(format!("{HEADER}EHLO there\n").as_bytes()).await.unwrap();
     assert_eq!(line(&mut first).await, "192.0.2.77:50000");
     assert_eq!(line(&mut first).await, "EHLO there");
-    assert_eq!((server.limiter.num_open(NAMED), server.limiter.num_open(PROXY)), (1, 0));
+    assert_eq!((server.limiter.open_connections(NAMED), server.limiter.open_connections(PROXY)), (1, 0));
 
     let mut second = dial(OTHER_PROXY, server.addr).await;
     second.write_all(format!("{HEADER}GET / HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
@@ -91,7 +91,7 @@ async fn the_named_client_is_counted_and_the_bytes_after_the_header_arrive() {
     assert!(rejection.starts_with(b"HTTP/1.1 429 "), "{rejection:?}");
 
     drop(first);
-    eventually("the release", || server.limiter.num_open(NAMED) == 0).await;
+    eventually("the release", || server.limiter.open_connections(NAMED) == 0).await;
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn the_proxys_own_connections_are_counted_for_the_proxy() {
     check.write_all(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0ping\n").await.unwrap();
     assert_eq!(line(&mut check).await, check.local_addr().unwrap().to_string());
     assert_eq!(line(&mut check).await, "ping");
-    assert_eq!(server.limiter.num_open(PROXY), 1);
+    assert_eq!(server.limiter.open_connections(PROXY), 1);
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn strangers_cannot_name_a_client() {
     stranger.write_all(HEADER.as_bytes()).await.unwrap();
     assert_eq!(line(&mut stranger).await, stranger.local_addr().unwrap().to_string());
     assert_eq!(line(&mut stranger).await, HEADER.trim_end_matches('\n'), "it is payload");
-    assert_eq!((server.limiter.num_open(client(1)), server.limiter.num_open(NAMED)), (1, 0));
+    assert_eq!((server.limiter.open_connections(client(1)), server.limiter.open_connections(NAMED)), (1, 0));
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn slow_headers_keep_nobody_waiting_and_are_bounded_for_each_proxy_and_alt
     let mut third = dial(PROXY, server.addr).await;
     assert_eq!(until_closed(&mut third).await, b"");
     server.told("too many PROXY headers are being read", PROXY).await;
-    assert_eq!(server.limiter.num_open(PROXY), 0, "it has an account of its own");
+    assert_eq!(server.limiter.open_connections(PROXY), 0, "it has an account of its own");
 
     let mut other = dial(OTHER_PROXY, server.addr).await;
     let mut beyond_all = dial(OTHER_PROXY, server.addr).await;

@@ -3,7 +3,7 @@
 mod loopback;
 
 use connlimit::tokio::{AnswerBudget, LimitedListener, Reject, Rejecter};
-use connlimit::{Config, Limited, Limiter};
+use connlimit::{Config, LimitedStream, Limiter};
 use core::net::SocketAddr;
 use core::time::Duration;
 use http_body_util::{BodyExt, Empty, Full};
@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 struct Server {
     addr: SocketAddr,
     rejecter: Rejecter<TcpStream>,
-    admitted: mpsc::UnboundedReceiver<Limited<TcpStream>>,
-    held: Vec<Limited<TcpStream>>,
+    admitted: mpsc::UnboundedReceiver<LimitedStream<TcpStream>>,
+    held: Vec<LimitedStream<TcpStream>>,
     _first: TcpStream,
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
 use connlimit::{
-    Client, Config, Limited, Limiter, Rejected,
+    Client, Config, LimitedStream, Limiter, Rejected,
     net::{LimitedListener, Listen},
 };
 use socket2::{Domain, Socket, Type};
@@ -33,9 +33,9 @@ fn each_client_has_the_limit_for_itself() {
     let (two, peer) = listener.accept().unwrap();
     assert_eq!(peer.ip(), TWO);
     assert_closed(rejected);
-    assert_eq!((limiter.num_open(ONE), limiter.num_open(TWO)), (1, 1));
+    assert_eq!((limiter.open_connections(ONE), limiter.open_connections(TWO)), (1, 1));
     drop((one, two));
-    assert_eq!((limiter.num_open(ONE), limiter.num_open(TWO)), (0, 0));
+    assert_eq!((limiter.open_connections(ONE), limiter.open_connections(TWO)), (0, 0));
 }
 
 #[test]
@@ -44,11 +44,11 @@ fn a_closed_connection_makes_room_for_the_next() {
     for _ in 0..3 {
         let client = connect(ONE, addr);
         let (stream, _) = listener.accept().unwrap();
-        assert_eq!(limiter.num_open(ONE), 1);
+        assert_eq!(limiter.open_connections(ONE), 1);
         drop(stream);
         assert_closed(client);
     }
-    assert_eq!(limiter.num_open(ONE), 0);
+    assert_eq!(limiter.open_connections(ONE), 0);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_limit_changed_while_running_holds_from_the_next_connection() {
     let _other = connect(TWO, addr);
     assert_eq!(listener.accept().unwrap().1.ip(), TWO);
     assert_closed(rejected);
-    assert_eq!(limiter.num_open(ONE), 2);
+    assert_eq!(limiter.open_connections(ONE), 2);
     stream.write_all(b"still open").expect("a connection was cut off");
 }
 
@@ -108,9 +108,9 @@ fn an_ipv4_client_is_the_same_through_a_dual_stack_socket() {
     let (_stream, peer) = listener.accept().unwrap();
 
     assert_eq!(peer.ip(), IpAddr::V6(ONE.to_ipv6_mapped()));
-    assert_eq!(limiter.num_open(ONE), 1);
+    assert_eq!(limiter.open_connections(ONE), 1);
     // Masked before it was un-mapped, 127.0.0.2 would share the count of 127.0.0.1.
-    assert_eq!(limiter.num_open(TWO), 0);
+    assert_eq!(limiter.open_connections(TWO), 0);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_panic_in_a_handler_thread_releases() {
     });
     assert!(handler.join().is_err());
     assert_closed(client);
-    assert_eq!(limiter.num_open(ONE), 0);
+    assert_eq!(limiter.open_connections(ONE), 0);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_handler_that_ends_when_its_peer_leaves_releases() {
     let handler = thread::spawn(move || io::copy(&mut &stream, &mut &stream));
     drop(client);
     handler.join().unwrap().unwrap();
-    assert_eq!(limiter.num_open(ONE), 0);
+    assert_eq!(limiter.open_connections(ONE), 0);
 }
 
 #[test]
@@ -143,12 +143,12 @@ fn parts_keep_the_permit() {
     let (limiter, mut listener, addr) = tcp(1);
     let client = connect(ONE, addr);
     let (stream, permit) = listener.accept().unwrap().0.into_parts();
-    assert_eq!(limiter.num_open(ONE), 1);
+    assert_eq!(limiter.open_connections(ONE), 1);
     drop(stream);
     assert_closed(client);
-    assert_eq!(limiter.num_open(ONE), 1, "closing the stream released a permit it does not own");
+    assert_eq!(limiter.open_connections(ONE), 1, "closing the stream released a permit it does not own");
     drop(permit);
-    assert_eq!(limiter.num_open(ONE), 0);
+    assert_eq!(limiter.open_connections(ONE), 0);
 }
 
 /// Notes, when it is dropped, what its limiter counts.
@@ -156,7 +156,7 @@ struct Witness(Limiter, mpsc::Sender<u32>);
 
 impl Drop for Witness {
     fn drop(&mut self) {
-        self.1.send(self.0.num_open(ONE)).unwrap();
+        self.1.send(self.0.open_connections(ONE)).unwrap();
     }
 }
 
@@ -165,12 +165,12 @@ fn the_stream_is_closed_before_its_permits_are_released() {
     let (inner, outer) = (Limiter::new(Config::new(1)), Limiter::new(Config::new(1)));
     let (sender, counts) = mpsc::channel();
     for limiter in [&inner, &outer] {
-        drop(Limited::new(
-            Limited::new(Witness(limiter.clone(), sender.clone()), inner.try_acquire(ONE).unwrap()),
+        drop(LimitedStream::new(
+            LimitedStream::new(Witness(limiter.clone(), sender.clone()), inner.try_acquire(ONE).unwrap()),
             outer.try_acquire(ONE).unwrap(),
         ));
         assert_eq!(counts.try_recv(), Ok(1), "released while still open");
-        assert_eq!(limiter.num_open(ONE), 0);
+        assert_eq!(limiter.open_connections(ONE), 0);
     }
 }
 
@@ -182,9 +182,10 @@ fn one_stream_holds_the_permits_of_several_limiters() {
 
     let mut client = connect(ONE, addr);
     let (stream, _) = listener.accept().unwrap();
-    let mut stream: Limited<Limited<TcpStream>> = Limited::new(stream, total.try_acquire(everyone).unwrap());
+    let mut stream: LimitedStream<LimitedStream<TcpStream>> =
+        LimitedStream::new(stream, total.try_acquire(everyone).unwrap());
     assert!(total.try_acquire(everyone).is_err());
-    assert_eq!(per_client.num_open(ONE), 1);
+    assert_eq!(per_client.open_connections(ONE), 1);
 
     (&stream).write_all(b"hel").unwrap();
     stream.write_all(b"lo").unwrap();
@@ -193,7 +194,7 @@ fn one_stream_holds_the_permits_of_several_limiters() {
     assert_eq!(&hello, b"hello");
 
     drop(stream);
-    assert_eq!((per_client.num_open(ONE), total.num_open(everyone)), (0, 0));
+    assert_eq!((per_client.open_connections(ONE), total.open_connections(everyone)), (0, 0));
 }
 
 #[test]
@@ -220,7 +221,7 @@ fn a_limited_stream_reads_and_writes_as_the_stream_does() {
     (&stream).read_exact(&mut first).unwrap();
     assert_eq!(&first, b"yz");
     assert_eq!(stream.get_mut().peer_addr().unwrap(), client.local_addr().unwrap());
-    assert_eq!(limiter.num_open(ONE), 1);
+    assert_eq!(limiter.open_connections(ONE), 1);
 }
 
 #[cfg(unix)]
@@ -301,12 +302,12 @@ fn an_error_of_the_listener_itself_reaches_the_caller_and_the_iterator_goes_on()
     let mut incoming = listener.incoming();
     let error = incoming.next().unwrap().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-    assert_eq!(limiter.num_open(Client::named("alice")), 0);
+    assert_eq!(limiter.open_connections(Client::named("alice")), 0);
     let _alice = incoming.next().unwrap().unwrap();
     // The second alice is rejected without a word; the error behind her is next.
     let error = incoming.next().unwrap().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    assert_eq!(limiter.num_open(Client::named("alice")), 1);
+    assert_eq!(limiter.open_connections(Client::named("alice")), 1);
 }
 
 #[test]
@@ -330,7 +331,7 @@ fn unix_peers_are_counted_for_the_path_they_connect_to() {
     let _first = UnixStream::connect(&path).unwrap();
     let (held, _) = listener.accept().unwrap();
     let by_path = Client::named(format!("unix:{}", path.display()));
-    assert_eq!(limiter.num_open(by_path), 1);
+    assert_eq!(limiter.open_connections(by_path), 1);
 
     // The second peer is rejected; with another name for the same socket the third is admitted.
     let mut rejected = UnixStream::connect(&path).unwrap();
@@ -340,10 +341,10 @@ fn unix_peers_are_counted_for_the_path_they_connect_to() {
     let mut listener = listener.count_as(|_stream, _peer| Client::named("admin"));
     let _third = UnixStream::connect(&path).unwrap();
     let _admin = listener.accept().unwrap();
-    assert_eq!(limiter.num_open(Client::named("admin")), 1);
+    assert_eq!(limiter.open_connections(Client::named("admin")), 1);
 
     drop(held);
-    assert_eq!(limiter.num_open(by_path), 0);
+    assert_eq!(limiter.open_connections(by_path), 0);
     std::fs::remove_file(path).unwrap();
 }
 
@@ -352,8 +353,8 @@ fn a_listener_and_its_streams_may_be_moved_to_another_thread() {
     fn is_send<T: Send + 'static>() {}
     fn is_sync<T: Sync>() {}
     is_send::<LimitedListener<TcpListener>>();
-    is_send::<Limited<TcpStream>>();
-    is_sync::<Limited<TcpStream>>();
+    is_send::<LimitedStream<TcpStream>>();
+    is_sync::<LimitedStream<TcpStream>>();
 }
 
 fn tcp(limit: u32) -> (Limiter, LimitedListener<TcpListener>, SocketAddr) {

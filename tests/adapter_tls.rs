@@ -59,20 +59,20 @@ async fn the_permit_is_claimed_before_the_handshake_and_released_after_the_last_
     let (addr, limiter) = serve(1, acceptor).await;
 
     let silent = dial(client(1), addr).await;
-    eventually("the claim", || limiter.num_open(client(1)) == 1).await;
+    eventually("the claim", || limiter.open_connections(client(1)) == 1).await;
     shake(&connector, addr).await.unwrap_err();
 
     drop(silent);
-    eventually("the failed handshake's release", || limiter.num_open(client(1)) == 0).await;
+    eventually("the failed handshake's release", || limiter.open_connections(client(1)) == 0).await;
     let mut stream = shake(&connector, addr).await.unwrap();
     for byte in 0..10 {
         stream.write_u8(byte).await.unwrap();
         stream.flush().await.unwrap();
         assert_eq!(within("an echo", stream.read_u8()).await.unwrap(), byte);
-        assert_eq!(limiter.num_open(client(1)), 1);
+        assert_eq!(limiter.open_connections(client(1)), 1);
     }
     drop(stream);
-    eventually("the release", || limiter.num_open(client(1)) == 0).await;
+    eventually("the release", || limiter.open_connections(client(1)) == 0).await;
 }
 
 #[tokio::test]
@@ -82,6 +82,6 @@ async fn a_client_that_speaks_no_tls_gives_its_slot_back() {
     let mut stream = dial(client(1), addr).await;
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     loopback::until_closed(&mut stream).await;
-    eventually("the release", || limiter.num_open(client(1)) == 0).await;
+    eventually("the release", || limiter.open_connections(client(1)) == 0).await;
     shake(&connector, addr).await.unwrap();
 }

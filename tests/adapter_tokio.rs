@@ -3,7 +3,7 @@
 mod loopback;
 
 use connlimit::tokio::{LimitedListener, Listen};
-use connlimit::{Client, Config, Limited, Limiter};
+use connlimit::{Client, Config, LimitedStream, Limiter};
 use core::net::SocketAddr;
 use core::time::Duration;
 use loopback::{Scripted, TENANT, client, dial, eventually, listen, until_closed, within};
@@ -19,7 +19,7 @@ async fn limited(max: u32) -> (LimitedListener<TcpListener>, Limiter, SocketAddr
     (LimitedListener::new(socket, limiter.clone()), limiter, addr)
 }
 
-async fn accept<L: Listen>(listener: &mut LimitedListener<L>) -> Limited<L::Stream> {
+async fn accept<L: Listen>(listener: &mut LimitedListener<L>) -> LimitedStream<L::Stream> {
     within("an admission", listener.accept()).await.unwrap().0
 }
 
@@ -34,7 +34,7 @@ async fn a_connection_over_the_limit_is_closed_and_the_next_client_is_admitted()
     let (_b, peer) = within("an admission", listener.accept()).await.unwrap();
     assert_eq!(peer.ip(), client(2));
     assert_eq!(until_closed(&mut second).await, b"");
-    assert_eq!((limiter.num_open(client(1)), limiter.num_open(client(2))), (1, 1));
+    assert_eq!((limiter.open_connections(client(1)), limiter.open_connections(client(2))), (1, 1));
     assert_eq!(listener.rejecter().counts().closed, 1);
 }
 
@@ -45,10 +45,10 @@ async fn a_slot_is_released_with_the_stream_and_not_with_the_peer() {
     let mut stream = accept(&mut listener).await;
     drop(peer);
     assert_eq!(until_closed(&mut stream).await, b"");
-    assert_eq!(limiter.num_open(client(1)), 1, "the socket on this side is still open");
+    assert_eq!(limiter.open_connections(client(1)), 1, "the socket on this side is still open");
 
     drop(stream);
-    assert_eq!(limiter.num_open(client(1)), 0);
+    assert_eq!(limiter.open_connections(client(1)), 0);
     let _again = dial(client(1), addr).await;
     let _stream = accept(&mut listener).await;
 }
@@ -58,14 +58,14 @@ async fn a_dropped_future_an_aborted_task_and_a_panic_release_their_slots() {
     let (mut listener, limiter, addr) = limited(3).await;
     let mut peers = [dial(client(1), addr).await, dial(client(1), addr).await, dial(client(1), addr).await];
     let (a, b, c) = (accept(&mut listener).await, accept(&mut listener).await, accept(&mut listener).await);
-    assert_eq!(limiter.num_open(client(1)), 3);
+    assert_eq!(limiter.open_connections(client(1)), 3);
 
     let future = async move {
         let mut a = a;
         a.read_u8().await
     };
     assert!(tokio::time::timeout(Duration::ZERO, future).await.is_err());
-    assert_eq!(limiter.num_open(client(1)), 2);
+    assert_eq!(limiter.open_connections(client(1)), 2);
 
     let task = tokio::spawn(async move {
         let mut b = b;
@@ -74,14 +74,14 @@ async fn a_dropped_future_an_aborted_task_and_a_panic_release_their_slots() {
     tokio::task::yield_now().await;
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
-    assert_eq!(limiter.num_open(client(1)), 1);
+    assert_eq!(limiter.open_connections(client(1)), 1);
 
     let task = tokio::spawn(async move {
         let _c = c;
         std::panic::resume_unwind(Box::new("a handler's fault"));
     });
     assert!(task.await.unwrap_err().is_panic());
-    assert_eq!(limiter.num_open(client(1)), 0);
+    assert_eq!(limiter.open_connections(client(1)), 0);
 
     for peer in &mut peers {
         assert_eq!(until_closed(peer).await, b"");
@@ -101,9 +101,9 @@ fn the_end_of_the_runtime_releases_every_slot() {
         }
         (limiter, peers)
     });
-    assert_eq!(limiter.num_open(client(1)), 8);
+    assert_eq!(limiter.open_connections(client(1)), 8);
     drop(runtime);
-    assert_eq!(limiter.num_open(client(1)), 0);
+    assert_eq!(limiter.open_connections(client(1)), 0);
     drop(peers);
 }
 
@@ -116,13 +116,13 @@ async fn a_half_closed_connection_is_still_counted() {
     peer.shutdown().await.unwrap();
     assert_eq!(until_closed(&mut stream).await, b"");
     stream.write_all(b"still here").await.unwrap();
-    assert_eq!(limiter.num_open(client(1)), 1);
+    assert_eq!(limiter.open_connections(client(1)), 1);
 
     stream.shutdown().await.unwrap();
     assert_eq!(until_closed(&mut peer).await, b"still here", "shutting down sends FIN");
-    assert_eq!(limiter.num_open(client(1)), 1, "both directions are shut, the socket is open");
+    assert_eq!(limiter.open_connections(client(1)), 1, "both directions are shut, the socket is open");
     drop(stream);
-    assert_eq!(limiter.num_open(client(1)), 0);
+    assert_eq!(limiter.open_connections(client(1)), 0);
 }
 
 #[tokio::test]
@@ -145,15 +145,15 @@ async fn halves_are_one_connection_until_both_are_gone() {
 
         if reader_first {
             drop(reader);
-            assert_eq!(limiter.num_open(client(1)), 1);
+            assert_eq!(limiter.open_connections(client(1)), 1);
             drop(writer);
         } else {
             drop(writer);
             assert_eq!(until_closed(&mut peer).await, b"", "a dropped writing half sends FIN");
-            assert_eq!(limiter.num_open(client(1)), 1);
+            assert_eq!(limiter.open_connections(client(1)), 1);
             drop(reader);
         }
-        assert_eq!(limiter.num_open(client(1)), 0);
+        assert_eq!(limiter.open_connections(client(1)), 0);
         assert_eq!(until_closed(&mut peer).await, b"");
     }
 }
@@ -207,7 +207,7 @@ async fn many_clients_come_and_go_and_nothing_is_left() {
     }
     assert_eq!(rejecter.counts().closed, u64::from(CLIENTS) * 2);
     for number in 0..CLIENTS {
-        eventually("all slots to be released", || limiter.num_open(client(number)) == 0).await;
+        eventually("all slots to be released", || limiter.open_connections(client(number)) == 0).await;
     }
     server.abort();
 }
@@ -228,7 +228,7 @@ async fn a_cancelled_accept_loses_no_connection() {
     while streams.len() < peers.len() {
         streams.push(within("every connection", listener.accept()).await.unwrap());
     }
-    assert_eq!(limiter.num_open(client(1)), 100);
+    assert_eq!(limiter.open_connections(client(1)), 100);
 }
 
 #[cfg(target_os = "linux")]
@@ -271,7 +271,7 @@ async fn another_transport_can_be_limited() {
     let _stream = accept(&mut listener).await;
     tokio::spawn(async move { listener.accept().await });
     assert_eq!(until_closed(&mut rejected).await, b"");
-    assert_eq!(limiter.num_open(Client::named(TENANT)), 1);
+    assert_eq!(limiter.open_connections(Client::named(TENANT)), 1);
 }
 
 #[cfg(unix)]
@@ -308,7 +308,7 @@ mod unix {
 
         let _a = UnixStream::connect(&one.0).await.unwrap();
         let stream = accept(&mut first).await;
-        assert_eq!(limiter.num_open(one.as_client()), 1);
+        assert_eq!(limiter.open_connections(one.as_client()), 1);
 
         let mut rejected = UnixStream::connect(&one.0).await.unwrap();
         let accepting = tokio::spawn(async move { first.accept().await });
@@ -317,13 +317,13 @@ mod unix {
 
         let _b = UnixStream::connect(&two.0).await.unwrap();
         let _other = accept(&mut second).await;
-        assert_eq!(limiter.num_open(two.as_client()), 1);
+        assert_eq!(limiter.open_connections(two.as_client()), 1);
 
         let (reader, writer) = stream.into_split();
         drop(reader);
-        assert_eq!(limiter.num_open(one.as_client()), 1);
+        assert_eq!(limiter.open_connections(one.as_client()), 1);
         drop(writer);
-        assert_eq!(limiter.num_open(one.as_client()), 0);
+        assert_eq!(limiter.open_connections(one.as_client()), 0);
     }
 
     #[tokio::test]
@@ -335,7 +335,7 @@ mod unix {
         let peer = UnixStream::connect(&path.0).await.unwrap();
         let own = Client::named(format!("uid:{}", peer.peer_cred().unwrap().uid()));
         let _stream = accept(&mut listener).await;
-        assert_eq!(limiter.num_open(own), 1);
-        assert_eq!(limiter.num_open(path.as_client()), 0);
+        assert_eq!(limiter.open_connections(own), 1);
+        assert_eq!(limiter.open_connections(path.as_client()), 0);
     }
 }

@@ -37,7 +37,7 @@ fn serve<L: Listen<Addr = SocketAddr, Stream = TcpStream>>(listener: LimitedList
     let see = {
         let seen = Arc::clone(&seen);
         move |request: Request<()>| {
-            let open = request.extensions().get().map(ConnectionInfo::open);
+            let open = request.extensions().get().map(ConnectionInfo::open_connections);
             let peer = request.remote_addr().map(|addr| addr.ip());
             seen.lock().unwrap().push((peer, open));
             Ok::<_, Status>(request)
@@ -63,7 +63,7 @@ async fn one_channel_is_one_permit_and_calls_know_their_peer() {
     for _ in 0..3 {
         let call = health.check(HealthCheckRequest::default());
         within("an answer", call).await.unwrap();
-        assert_eq!(limiter.num_open(client(1)), 1);
+        assert_eq!(limiter.open_connections(client(1)), 1);
     }
     assert_eq!(*seen.lock().unwrap(), [(Some(client(1).into()), Some(1)); 3]);
 
@@ -74,7 +74,7 @@ async fn one_channel_is_one_permit_and_calls_know_their_peer() {
     }
 
     drop(health);
-    eventually("the release", || limiter.num_open(client(1)) == 0).await;
+    eventually("the release", || limiter.open_connections(client(1)) == 0).await;
     connect(addr, "").await.unwrap();
 }
 
@@ -91,5 +91,5 @@ async fn behind_a_proxy_calls_know_the_client_that_it_names() {
     within("an answer", call).await.unwrap();
     let named = "192.0.2.77".parse().unwrap();
     assert_eq!(*seen.lock().unwrap(), [(Some(named), Some(1))]);
-    assert_eq!(limiter.num_open(named), 1);
+    assert_eq!(limiter.open_connections(named), 1);
 }

@@ -107,7 +107,7 @@ fn a_thread_stalled_while_pinned_costs_memory_up_to_the_bound() {
         let stats = limiter.stats().v4;
         assert!(stats.reserved_bytes <= stats.bound_bytes && stats.bound_bytes == bound as u64 / 2);
         assert!(full > 0, "with the clock standing still, four hundred thousand newcomers do not fit");
-        assert_eq!(stats.open, 1);
+        assert_eq!(stats.open_connections, 1);
         resume.send(()).unwrap();
     });
     // Newcomers get in again once the clock has moved, and the memory goes back.

@@ -27,7 +27,7 @@ fn each_way_to_a_permit_names_the_line_of_its_caller() {
     let mut batch = limiter.batch();
     let _second = batch.try_acquire(CLIENT).unwrap();
     expected.push((client, line!() - 1));
-    let _third = limiter.try_admit(CLIENT).unwrap();
+    let _third = limiter.try_acquire_with_usage(CLIENT).unwrap();
     expected.push((client, line!() - 1));
     let _fourth = limiter.try_acquire_peer(Some(CLIENT)).unwrap();
     expected.push((client, line!() - 1));
@@ -55,7 +55,7 @@ fn what_was_rejected_or_is_not_counted_is_not_entered() {
     let limiter = Limiter::new(Config::new(1));
     let _permit = limiter.try_acquire(CLIENT).unwrap();
     assert!(limiter.try_acquire(CLIENT).is_err());
-    assert!(limiter.try_admit(CLIENT).is_err());
+    assert!(limiter.try_acquire_with_usage(CLIENT).is_err());
     assert_eq!(limiter.audit().len(), 1);
 
     let config = Config::new(1).with_table_memory(1 << 20).unwrap().with_when_full(WhenFull::AdmitUntracked);

@@ -28,8 +28,8 @@ fn v6(index: u32) -> Client {
 fn seen(limiter: &Limiter) -> HashMap<Client, u32> {
     let mut seen = HashMap::new();
     for client in limiter.clients() {
-        assert!(client.open > 0, "{client:?} has no connection");
-        assert_eq!(seen.insert(client.client, client.open), None, "{client:?} is seen twice");
+        assert!(client.open_connections > 0, "{client:?} has no connection");
+        assert_eq!(seen.insert(client.client, client.open_connections), None, "{client:?} is seen twice");
     }
     seen
 }
@@ -98,7 +98,7 @@ fn who_stays_is_seen_once_while_the_table_grows_and_shrinks() {
     for client in seen {
         *times.entry(client.client).or_insert(0) += 1;
         if stay.contains(&client.client) {
-            assert_eq!(client.open, 1);
+            assert_eq!(client.open_connections, 1);
         }
     }
     for client in stay {
@@ -135,7 +135,7 @@ fn who_stays_is_seen_once_while_threads_come_and_go() {
                 let Some(IpAddr::V4(addr)) = seen.client.ip() else { panic!("{seen:?} never came") };
                 if let Some(times) = times.get_mut(addr.to_bits() as usize - 0x0a00_0000) {
                     *times += 1;
-                    assert_eq!(seen.open, 2);
+                    assert_eq!(seen.open_connections, 2);
                 }
             }
             assert!(times.iter().all(|&times| times == 1), "each client that stays, once: {times:?}");
@@ -176,7 +176,7 @@ proptest! {
 
         expected.sort_by_key(|&(client, open)| (std::cmp::Reverse(open), client));
         expected.truncate(n);
-        let top: Vec<_> = limiter.top(n).iter().map(|seen| (seen.client, seen.open)).collect();
+        let top: Vec<_> = limiter.top(n).iter().map(|seen| (seen.client, seen.open_connections)).collect();
         prop_assert_eq!(top, expected);
         drop(permits);
         prop_assert_eq!(limiter.clients().count(), 0);

@@ -14,7 +14,7 @@ fn strangers_behind_one_translator_do_not_share_a_limit() -> Result<(), Box<dyn 
     let _one = limiter.try_acquire(addr("64:ff9b::192.0.2.1"))?;
     let _two = limiter.try_acquire(addr("64:ff9b::192.0.2.2"))?;
     assert_eq!(limiter.try_acquire(addr("64:ff9b::192.0.2.1")).err(), Some(Rejected::ClientLimit));
-    assert_eq!(limiter.num_open(addr("192.0.2.1")), 0);
+    assert_eq!(limiter.open_connections(addr("192.0.2.1")), 0);
     Ok(())
 }
 

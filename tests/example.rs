@@ -87,7 +87,7 @@ fn the_server_echoes_rejects_and_logs() {
 
     drop(admitted);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while limiter.num_open(ONE) != 0 {
+    while limiter.open_connections(ONE) != 0 {
         assert!(Instant::now() < deadline, "the slot was not released");
         thread::sleep(Duration::from_millis(1));
     }

@@ -120,5 +120,5 @@ fn the_demo_finds_reality_as_it_shows_it() {
     for _ in 0..5 {
         demo.stir().unwrap();
     }
-    assert!(limiter.top(1)[0].open <= demo::LIMIT);
+    assert!(limiter.top(1)[0].open_connections <= demo::LIMIT);
 }

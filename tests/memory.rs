@@ -82,7 +82,7 @@ fn a_crowd_of_a_million_takes_less_than_64_bytes_each_and_gives_them_back_in_pas
         some_traffic(&limiter, 600_000);
         let left = bytes(&permits) - before;
         assert!(left < MIB, "{left} bytes are left of the crowd");
-        assert_eq!(limiter.num_open(Ipv4Addr::from_bits(7)), 0);
+        assert_eq!(limiter.open_connections(Ipv4Addr::from_bits(7)), 0);
     });
 }
 
@@ -110,7 +110,7 @@ fn clients_that_stay_hold_their_segments_and_no_more() {
         let left = bytes(&permits) - before;
         assert!(left < MIB && left < full / 4, "{left} of {full} bytes are left for three clients");
         for client in 0..3 {
-            assert_eq!(limiter.num_open(Ipv4Addr::from_bits(client)), 1);
+            assert_eq!(limiter.open_connections(Ipv4Addr::from_bits(client)), 1);
             assert!(limiter.try_acquire(Ipv4Addr::from_bits(client)).is_err());
         }
     });

@@ -115,9 +115,9 @@ proptest! {
     fn names_share_a_count_exactly_when_they_are_equal(first: Vec<u8>, second: Vec<u8>) {
         let limiter = Limiter::new(Config::new(1));
         let _held = limiter.try_acquire(Client::named(&first)).unwrap();
-        let open = limiter.num_open(Client::named(&second));
+        let open = limiter.open_connections(Client::named(&second));
         prop_assert_eq!(open, u32::from(first == second));
-        prop_assert_eq!(limiter.num_open(Client::named(&first)), 1);
+        prop_assert_eq!(limiter.open_connections(Client::named(&first)), 1);
     }
 
     #[cfg(feature = "serde")]

@@ -390,7 +390,7 @@ mod admission {
     fn an_unlimited_client_is_counted_and_never_rejected() {
         let limiter = Limiter::new(config().with_max_total(3));
         let _many = [(); 5].map(|()| limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap());
-        assert_eq!(limiter.num_open(Ipv4Addr::LOCALHOST), 5);
+        assert_eq!(limiter.open_connections(Ipv4Addr::LOCALHOST), 5);
         assert_eq!(limiter.try_acquire(ip("198.51.100.1")).unwrap_err(), Rejected::TotalLimit, "the total counts it");
     }
 

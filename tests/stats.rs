@@ -21,14 +21,14 @@ fn connections_and_clients_are_counted_per_family() {
         .map(|client| limiter.try_acquire(client).unwrap())
         .collect();
     let stats = limiter.stats();
-    assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.open), [3, 1, 3, 7]);
+    assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.open_connections), [3, 1, 3, 7]);
     assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.clients), [2, 1, 2, 5]);
     assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.lingering), [0, 0, 0, 0]);
     assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.levels), [1, 1, 1, 3]);
 
     drop(permits);
     let stats = limiter.stats();
-    assert_eq!((stats.total.open, stats.total.clients), (0, 0));
+    assert_eq!((stats.total.open_connections, stats.total.clients), (0, 0));
     assert_eq!(stats.total.lingering, 5, "slots stay with their clients until they are needed");
     assert_eq!(stats.total.dead, 0);
 }
@@ -44,7 +44,7 @@ fn memory_follows_the_crowd_within_its_bound() {
 
     let crowd: Vec<_> = (0..CROWD).map(|index| limiter.try_acquire(client(index)).unwrap()).collect();
     let full = limiter.stats();
-    assert_eq!((full.v4.open, full.v4.clients), (u64::from(CROWD), u64::from(CROWD)));
+    assert_eq!((full.v4.open_connections, full.v4.clients), (u64::from(CROWD), u64::from(CROWD)));
     assert!(full.v4.slots >= full.v4.clients + full.v4.lingering + full.v4.dead);
     assert!(full.v4.levels > 1 && full.v4.reserved_bytes > 10 * empty.v4.reserved_bytes);
     assert!(full.v4.reserved_bytes <= full.v4.bound_bytes);
@@ -55,7 +55,7 @@ fn memory_follows_the_crowd_within_its_bound() {
     let gone = (1..40).any(|round| {
         (0..CROWD).for_each(|index| drop(limiter.try_acquire(client(round * CROWD + index)).unwrap()));
         let after = limiter.stats().v4;
-        assert_eq!((after.open, after.clients), (0, 0));
+        assert_eq!((after.open_connections, after.clients), (0, 0));
         after.slots < full.v4.slots / 2 && after.reserved_bytes < full.v4.reserved_bytes / 2
     });
     assert!(gone, "{:?} after {:?}", limiter.stats().v4, full.v4);
@@ -118,7 +118,7 @@ fn networks_of_a_tier_are_counted_apart() {
     let limiter = Limiter::new(config);
     let _permits: Vec<_> = [1, 2, 257].map(|index| limiter.try_acquire(client(index)).unwrap()).into();
     let stats = limiter.stats();
-    assert_eq!((stats.total.open, stats.total.clients), (3, 3));
-    let tiers: Vec<_> = stats.tiers.iter().map(|tier| (tier.open, tier.clients)).collect();
+    assert_eq!((stats.total.open_connections, stats.total.clients), (3, 3));
+    let tiers: Vec<_> = stats.tiers.iter().map(|tier| (tier.open_connections, tier.clients)).collect();
     assert_eq!(tiers, [(3, 2), (3, 1)]);
 }

@@ -237,7 +237,7 @@ connlimit_status connlimit_try_acquire_named(const struct connlimit_limiter *lim
  * 2. `addr` is null, or `len` bytes may be read from it, aligned or not.
  * 3. `num` is null or points to a `uint32_t` that may be written.
  */
-connlimit_status connlimit_num_open(const struct connlimit_limiter *limiter,
+connlimit_status connlimit_open_connections(const struct connlimit_limiter *limiter,
                                     const struct sockaddr *addr,
                                     socklen_t len,
                                     uint32_t *num);
@@ -251,7 +251,7 @@ connlimit_status connlimit_num_open(const struct connlimit_limiter *limiter,
  * 2. `name` is null, or `len` bytes may be read from it.
  * 3. `num` is null or points to a `uint32_t` that may be written.
  */
-connlimit_status connlimit_num_open_named(const struct connlimit_limiter *limiter,
+connlimit_status connlimit_open_connections_named(const struct connlimit_limiter *limiter,
                                           const void *name,
                                           size_t len,
                                           uint32_t *num);

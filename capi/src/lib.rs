@@ -22,8 +22,9 @@ mod sockaddr;
 mod status;
 
 pub use limiter::{
-    ConnlimitConfig, ConnlimitLimiter, connlimit_clone, connlimit_create, connlimit_destroy, connlimit_num_open,
-    connlimit_num_open_named, connlimit_set_limit, connlimit_try_acquire, connlimit_try_acquire_named,
+    ConnlimitConfig, ConnlimitLimiter, connlimit_clone, connlimit_create, connlimit_destroy,
+    connlimit_open_connections, connlimit_open_connections_named, connlimit_set_limit, connlimit_try_acquire,
+    connlimit_try_acquire_named,
 };
 pub use permit::{ConnlimitPermit, connlimit_move, connlimit_release};
 pub use status::{Status, connlimit_status_text};

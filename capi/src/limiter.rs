@@ -194,7 +194,7 @@ pub unsafe extern "C" fn connlimit_try_acquire_named(
 /// 2. `addr` is null, or `len` bytes may be read from it, aligned or not.
 /// 3. `num` is null or points to a `uint32_t` that may be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn connlimit_num_open(
+pub unsafe extern "C" fn connlimit_open_connections(
     limiter: *const ConnlimitLimiter,
     addr: *const sockaddr,
     len: socklen_t,
@@ -206,7 +206,7 @@ pub unsafe extern "C" fn connlimit_num_open(
         // SAFETY: duty 2 is the caller's by this function's own.
         let client = unsafe { client(addr, len) }?;
         // SAFETY: duty 3 is the caller's by this function's own.
-        unsafe { write(num, limiter.num_open(client)) }
+        unsafe { write(num, limiter.open_connections(client)) }
     })
 }
 
@@ -218,7 +218,7 @@ pub unsafe extern "C" fn connlimit_num_open(
 /// 2. `name` is null, or `len` bytes may be read from it.
 /// 3. `num` is null or points to a `uint32_t` that may be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn connlimit_num_open_named(
+pub unsafe extern "C" fn connlimit_open_connections_named(
     limiter: *const ConnlimitLimiter,
     name: *const c_void,
     len: usize,
@@ -230,7 +230,7 @@ pub unsafe extern "C" fn connlimit_num_open_named(
         // SAFETY: duty 2 is the caller's by this function's own.
         let client = unsafe { named(name, len) }?;
         // SAFETY: duty 3 is the caller's by this function's own.
-        unsafe { write(num, limiter.num_open(client)) }
+        unsafe { write(num, limiter.open_connections(client)) }
     })
 }
 

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(fill(&mut permit, &limiter), Ok(()));
         assert_eq!(release(&raw mut permit), Status::ConnlimitOk);
         assert_eq!(release(&raw mut permit), Status::ConnlimitPermitEmpty);
-        assert_eq!(limiter.num_open(CLIENT), 1);
+        assert_eq!(limiter.open_connections(CLIENT), 1);
     }
 
     #[test]
@@ -210,9 +210,9 @@ mod tests {
         let mut permit = EMPTY_PERMIT;
         assert_eq!(fill(&mut permit, &limiter), Ok(()));
         assert_eq!(fill(&mut permit, &limiter), Err(Status::ConnlimitPermitInUse));
-        assert_eq!(limiter.num_open(CLIENT), 1);
+        assert_eq!(limiter.open_connections(CLIENT), 1);
         assert_eq!(release(&raw mut permit), Status::ConnlimitOk);
-        assert_eq!(limiter.num_open(CLIENT), 0);
+        assert_eq!(limiter.open_connections(CLIENT), 0);
     }
 
     #[test]
@@ -243,9 +243,9 @@ mod tests {
         let moved = unsafe { connlimit_move(&raw mut to, &raw mut from) };
         assert_eq!(moved, Status::ConnlimitOk);
         assert_eq!(release(&raw mut from), Status::ConnlimitPermitEmpty);
-        assert_eq!(limiter.num_open(CLIENT), 1);
+        assert_eq!(limiter.open_connections(CLIENT), 1);
         assert_eq!(release(&raw mut to), Status::ConnlimitOk);
-        assert_eq!(limiter.num_open(CLIENT), 0);
+        assert_eq!(limiter.open_connections(CLIENT), 0);
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
         // SAFETY: from a reference.
         let moved = unsafe { connlimit_move(itself, itself) };
         assert_eq!(moved, Status::ConnlimitPermitInUse);
-        assert_eq!(limiter.num_open(CLIENT), 1);
+        assert_eq!(limiter.open_connections(CLIENT), 1);
         assert_eq!(release(itself), Status::ConnlimitOk);
     }
 
@@ -286,7 +286,7 @@ mod tests {
                 }
             });
             assert_eq!(releases.load(Relaxed), 1);
-            assert_eq!(limiter.num_open(CLIENT), 1);
+            assert_eq!(limiter.open_connections(CLIENT), 1);
         }
     }
 }

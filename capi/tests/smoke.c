@@ -57,9 +57,9 @@ static connlimit_limiter *limiter_with(uint32_t max_per_client) {
     return limiter;
 }
 
-static uint32_t num_open(const connlimit_limiter *limiter, struct peer peer) {
+static uint32_t open_connections(const connlimit_limiter *limiter, struct peer peer) {
     uint32_t num = 4711;
-    OK(connlimit_num_open(limiter, ADDR(peer), peer.len, &num));
+    OK(connlimit_open_connections(limiter, ADDR(peer), peer.len, &num));
     return num;
 }
 
@@ -73,14 +73,14 @@ static void a_client_has_its_limit(void) {
     CHECK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &c), CONNLIMIT_CLIENT_LIMIT);
     /* The caller's fault is told first. */
     CHECK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &a), CONNLIMIT_PERMIT_IN_USE);
-    CHECK(num_open(limiter, peer), 2);
+    CHECK(open_connections(limiter, peer), 2);
     OK(connlimit_try_acquire(limiter, ADDR(other), other.len, &c));
     CHECK(connlimit_try_acquire(limiter, ADDR(other), other.len, &c), CONNLIMIT_PERMIT_IN_USE);
-    CHECK(num_open(limiter, other), 1);
+    CHECK(open_connections(limiter, other), 1);
 
     OK(connlimit_release(&a));
     CHECK(connlimit_release(&a), CONNLIMIT_PERMIT_EMPTY);
-    CHECK(num_open(limiter, peer), 1);
+    CHECK(open_connections(limiter, peer), 1);
     OK(connlimit_move(&a, &b));
     CHECK(connlimit_release(&b), CONNLIMIT_PERMIT_EMPTY);
     OK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &b));
@@ -88,7 +88,7 @@ static void a_client_has_its_limit(void) {
     OK(connlimit_release(&a));
     OK(connlimit_release(&b));
     OK(connlimit_release(&c));
-    CHECK(num_open(limiter, peer) + num_open(limiter, other), 0);
+    CHECK(open_connections(limiter, peer) + open_connections(limiter, other), 0);
     OK(connlimit_destroy(&limiter));
     CHECK(limiter == NULL, 1);
     CHECK(connlimit_destroy(&limiter), CONNLIMIT_NULL_POINTER);
@@ -101,7 +101,7 @@ static void a_mapped_address_is_the_ipv4_client(void) {
 
     OK(connlimit_try_acquire(limiter, ADDR(plain), plain.len, &a));
     CHECK(connlimit_try_acquire(limiter, ADDR(mapped), mapped.len, &b), CONNLIMIT_CLIENT_LIMIT);
-    CHECK(num_open(limiter, mapped), 1);
+    CHECK(open_connections(limiter, mapped), 1);
     OK(connlimit_release(&a));
     OK(connlimit_destroy(&limiter));
 }
@@ -137,7 +137,7 @@ static void names_are_clients(void) {
     OK(connlimit_try_acquire_named(limiter, "a\0c", 3, &b));
     OK(connlimit_release(&a));
     OK(connlimit_try_acquire(limiter, ADDR(local), local.len, &a));
-    OK(connlimit_num_open_named(limiter, "unix:/run/app.sock", 18, &num));
+    OK(connlimit_open_connections_named(limiter, "unix:/run/app.sock", 18, &num));
     CHECK(num, 1);
     OK(connlimit_release(&a));
     OK(connlimit_release(&b));
@@ -182,7 +182,7 @@ static void the_limit_can_change(void) {
     OK(connlimit_set_limit(limiter, 2));
     OK(connlimit_try_acquire(limiter, ADDR(same), same.len, &b));
     OK(connlimit_set_limit(limiter, 1));
-    CHECK(num_open(limiter, peer), 2);
+    CHECK(open_connections(limiter, peer), 2);
     OK(connlimit_release(&a));
     CHECK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &c), CONNLIMIT_CLIENT_LIMIT);
     OK(connlimit_set_limit(limiter, 0));
@@ -229,10 +229,10 @@ static void null_is_told(void) {
     CHECK(connlimit_try_acquire_named(limiter, NULL, 0, &a), CONNLIMIT_NULL_POINTER);
     CHECK(connlimit_try_acquire_named(limiter, "a", 1, NULL), CONNLIMIT_NULL_POINTER);
     CHECK(connlimit_try_acquire_named(limiter, "a", SIZE_MAX, &a), CONNLIMIT_BAD_LENGTH);
-    CHECK(connlimit_num_open(NULL, ADDR(peer), peer.len, &num), CONNLIMIT_NULL_POINTER);
-    CHECK(connlimit_num_open(limiter, ADDR(peer), peer.len, NULL), CONNLIMIT_NULL_POINTER);
-    CHECK(connlimit_num_open_named(NULL, "a", 1, &num), CONNLIMIT_NULL_POINTER);
-    CHECK(connlimit_num_open_named(limiter, "a", 1, NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_open_connections(NULL, ADDR(peer), peer.len, &num), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_open_connections(limiter, ADDR(peer), peer.len, NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_open_connections_named(NULL, "a", 1, &num), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_open_connections_named(limiter, "a", 1, NULL), CONNLIMIT_NULL_POINTER);
     CHECK(connlimit_set_limit(NULL, 1), CONNLIMIT_NULL_POINTER);
     CHECK(connlimit_release(NULL), CONNLIMIT_NULL_POINTER);
     CHECK(connlimit_move(NULL, &a), CONNLIMIT_NULL_POINTER);
@@ -240,7 +240,7 @@ static void null_is_told(void) {
     CHECK(connlimit_move(&a, &b), CONNLIMIT_PERMIT_EMPTY);
     CHECK(connlimit_release(&a), CONNLIMIT_PERMIT_EMPTY);
     CHECK(num, 4711);
-    CHECK(num_open(limiter, peer), 0);
+    CHECK(open_connections(limiter, peer), 0);
     OK(connlimit_destroy(&limiter));
 }
 
@@ -262,7 +262,7 @@ static void foreign_handles_are_told(void) {
     CHECK(connlimit_clone(foreign, &copy), CONNLIMIT_NOT_A_LIMITER);
     CHECK(copy == NULL, 1);
     CHECK(connlimit_try_acquire(foreign, ADDR(peer), peer.len, &b), CONNLIMIT_NOT_A_LIMITER);
-    CHECK(connlimit_num_open(foreign, ADDR(peer), peer.len, &num), CONNLIMIT_NOT_A_LIMITER);
+    CHECK(connlimit_open_connections(foreign, ADDR(peer), peer.len, &num), CONNLIMIT_NOT_A_LIMITER);
     CHECK(connlimit_destroy(&foreign), CONNLIMIT_NOT_A_LIMITER);
     CHECK(foreign == (connlimit_limiter *)words, 1);
     /* A limiter and some memory in place of a permit. */
@@ -275,7 +275,7 @@ static void foreign_handles_are_told(void) {
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         CHECK(words[i] == UINT64_C(0xa5a5a5a5a5a5a5a5), 1);
     }
-    CHECK(num_open(limiter, peer), 1);
+    CHECK(open_connections(limiter, peer), 1);
     OK(connlimit_release(&a));
     OK(connlimit_destroy(&limiter));
 }
@@ -298,9 +298,9 @@ static void a_wrong_address_is_told(void) {
         memcpy(exact + 1, &peers[i].addr, peers[i].len);
         OK(connlimit_try_acquire(limiter, (struct sockaddr *)(exact + 1), peers[i].len, &permit));
         free(exact);
-        CHECK(num_open(limiter, peers[i]), 1);
+        CHECK(open_connections(limiter, peers[i]), 1);
         OK(connlimit_release(&permit));
-        CHECK(num_open(limiter, peers[i]), 0);
+        CHECK(open_connections(limiter, peers[i]), 0);
     }
     peers[0].addr.ss_family = AF_UNSPEC;
     CHECK(connlimit_try_acquire(limiter, ADDR(peers[0]), peers[0].len, &permit),
@@ -321,7 +321,7 @@ static void permits_outlive_the_limiter(void) {
     CHECK(connlimit_try_acquire_named(copy, "a", 1, &b), CONNLIMIT_CLIENT_LIMIT);
     OK(connlimit_try_acquire_named(copy, "b", 1, &b));
     OK(connlimit_release(&a));
-    OK(connlimit_num_open_named(copy, "a", 1, &num));
+    OK(connlimit_open_connections_named(copy, "a", 1, &num));
     CHECK(num, 0);
     OK(connlimit_destroy(&copy));
     OK(connlimit_move(&a, &b));
@@ -351,7 +351,7 @@ static void *work(void *arg) {
     OK(connlimit_clone(worker->shared->limiter, &limiter));
     for (int i = 0; i < ROUNDS; i++) {
         int status = connlimit_try_acquire(limiter, ADDR(peer), peer.len, &permit);
-        CHECK(num_open(limiter, peer) <= 2, 1);
+        CHECK(open_connections(limiter, peer) <= 2, 1);
         if (status == CONNLIMIT_OK) {
             worker->admitted++;
             OK(connlimit_release(&permit));
@@ -383,7 +383,7 @@ static void threads_share_a_limiter(void) {
         admitted += workers[i].admitted;
     }
     CHECK(admitted >= 2, 1);
-    CHECK(num_open(shared.limiter, peer_v4("192.0.2.1")), 0);
+    CHECK(open_connections(shared.limiter, peer_v4("192.0.2.1")), 0);
     OK(connlimit_destroy(&shared.limiter));
     for (int i = 0; i < THREADS; i++) {
         OK(connlimit_release(&shared.last[i]));

@@ -1,6 +1,6 @@
 //! The server of the tour: greets whom it admits, tells the others why not, and keeps a book of both.
 
-use connlimit::{Limited, Limiter, net::LimitedListener};
+use connlimit::{LimitedStream, Limiter, net::LimitedListener};
 use std::{
     collections::BTreeMap,
     io::{self, Write},
@@ -44,7 +44,7 @@ pub fn open(listener: TcpListener, limiter: Limiter, book: Book) -> io::Result<(
     thread::Builder::new().spawn(move || -> io::Result<()> {
         for connection in listener.incoming() {
             let (stream, peer) = connection?;
-            let open = limiter.num_open(peer);
+            let open = limiter.open_connections(peer);
             book.note(peer, |tally| {
                 tally.admitted += 1;
                 tally.most_at_once = tally.most_at_once.max(open);
@@ -56,7 +56,7 @@ pub fn open(listener: TcpListener, limiter: Limiter, book: Book) -> io::Result<(
     Ok(())
 }
 
-fn entertain(mut stream: &Limited<TcpStream>, seen_as: IpAddr) -> io::Result<u64> {
+fn entertain(mut stream: &LimitedStream<TcpStream>, seen_as: IpAddr) -> io::Result<u64> {
     writeln!(stream, "welcome {seen_as}")?;
     io::copy(&mut { stream }, &mut { stream })
 }

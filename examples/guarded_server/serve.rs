@@ -1,7 +1,7 @@
 //! An echo server that stays up: one thread for each admitted connection.
 
 use crate::log::Log;
-use connlimit::{Config, Limited, Limiter, net::LimitedListener};
+use connlimit::{Config, LimitedStream, Limiter, net::LimitedListener};
 use std::{
     convert::Infallible,
     io::{self, Write},
@@ -49,7 +49,7 @@ pub fn serve(listener: TcpListener, limiter: Limiter, log: impl Write + Send + '
 }
 
 /// Sends back what arrives, until the peer leaves or falls silent.
-fn echo(stream: &Limited<TcpStream>) -> io::Result<u64> {
+fn echo(stream: &LimitedStream<TcpStream>) -> io::Result<u64> {
     stream.get_ref().set_read_timeout(Some(IDLE))?;
     stream.get_ref().set_write_timeout(Some(IDLE))?;
     io::copy(&mut { stream }, &mut { stream })

@@ -116,7 +116,7 @@ impl Tour<'_> {
         drop(guests);
         // The server learns of it when its read ends.
         let deadline = Instant::now() + PATIENCE;
-        while self.limiter.num_open(client) != open && Instant::now() < deadline {
+        while self.limiter.open_connections(client) != open && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
         let step = format!("{client} hangs up ({N})");
@@ -163,7 +163,7 @@ impl Tour<'_> {
 
     /// Checks that the limiter counts `open` connections of `client`, and prints the line.
     fn line(&mut self, client: Ipv4Addr, step: &str, verdict: &str, open: u32, note: &str) -> Outcome {
-        same(step, "open connections", &open, &self.limiter.num_open(client))?;
+        same(step, "open connections", &open, &self.limiter.open_connections(client))?;
         let limit = self.limiter.config().max_per_client();
         let line = format!("  {step:<24}{verdict:<10}{open} open, limit {limit}   {note}");
         writeln!(self.out, "{}", line.trim_end())?;
@@ -179,7 +179,7 @@ impl Tour<'_> {
         )?;
         for (&client, expected) in &self.expected {
             let had = self.book.tally(client.into());
-            let open = self.limiter.num_open(client);
+            let open = self.limiter.open_connections(client);
             let row = format!("the table's row of {client}");
             same(&row, "the server's book", expected, &had)?;
             same(&row, "open connections", &0, &open)?;

@@ -1,6 +1,6 @@
 //! The server that is watched: it echoes, and closes whom it does not admit.
 
-use connlimit::{Limited, Limiter, net::LimitedListener};
+use connlimit::{LimitedStream, Limiter, net::LimitedListener};
 use std::{
     io,
     net::{SocketAddr, TcpListener, TcpStream},
@@ -27,7 +27,7 @@ pub fn start(listen: SocketAddr, limiter: Limiter) -> io::Result<SocketAddr> {
     Ok(addr)
 }
 
-fn echo(stream: &Limited<TcpStream>) -> io::Result<u64> {
+fn echo(stream: &LimitedStream<TcpStream>) -> io::Result<u64> {
     stream.get_ref().set_read_timeout(Some(IDLE))?;
     stream.get_ref().set_write_timeout(Some(IDLE))?;
     io::copy(&mut { stream }, &mut { stream })

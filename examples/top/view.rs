@@ -67,7 +67,7 @@ impl View {
         format!(
             "connlimit {}: {} connections, {} clients, {} KiB of {} MiB",
             self.title,
-            table.open,
+            table.open_connections,
             table.clients,
             table.reserved_bytes / 1024,
             table.bound_bytes >> 20
@@ -77,7 +77,7 @@ impl View {
     fn draw_clients(&self, frame: &mut Frame<'_>, area: Rect) {
         let limit = self.limiter.config().max_per_client();
         let room = usize::from(area.height.saturating_sub(3));
-        let rows = self.limiter.top(room).into_iter().map(|ClientCount { client, open, .. }| {
+        let rows = self.limiter.top(room).into_iter().map(|ClientCount { client, open_connections: open, .. }| {
             let near = self.limiter.zone(client) == Zone::Soft;
             let style = match (limit > 0 && open >= limit, near) {
                 (true, _) => Style::new().fg(Color::Red),

@@ -29,7 +29,7 @@
 
 use super::PeerAddr;
 use super::tokio::{Accepted, LimitedListener, Listen};
-use crate::Limited;
+use crate::LimitedStream;
 use axum::{
     extract::connect_info::Connected,
     serve::{IncomingStream, Listener},
@@ -38,7 +38,7 @@ use core::{future::poll_fn, net::SocketAddr};
 use std::io;
 
 impl<L: Listen> Listener for LimitedListener<L> {
-    type Io = Limited<L::Stream>;
+    type Io = LimitedStream<L::Stream>;
     type Addr = L::Addr;
 
     async fn accept(&mut self) -> Accepted<L> {

@@ -26,7 +26,7 @@ pub(super) const FIGURES: [Figure; 9] = [
         help: "Open connections",
         kind: Kind::Gauge,
         label: Some("family"),
-        values: |stats| by_family(stats, |table| table.open),
+        values: |stats| by_family(stats, |table| table.open_connections),
     },
     Figure {
         name: "connlimit_clients",

@@ -24,7 +24,7 @@ pub(crate) mod listen;
 
 pub use listen::Listen;
 
-use super::{accept_error::AcceptError, limited::Limited};
+use super::{accept_error::AcceptError, limited_stream::LimitedStream};
 use crate::{Client, Limiter, Rejected};
 use core::{fmt, time::Duration};
 use std::{io, thread};
@@ -57,10 +57,10 @@ type CountAs<L> = dyn FnMut(&<L as Listen>::Stream, &<L as Listen>::Addr) -> Cli
 ///
 /// let (stream, peer) = listener.accept()?;
 /// assert_eq!(peer, client.local_addr()?);
-/// assert_eq!(limiter.num_open(peer), 1);
+/// assert_eq!(limiter.open_connections(peer), 1);
 ///
 /// drop(stream);
-/// assert_eq!(limiter.num_open(peer), 0);
+/// assert_eq!(limiter.open_connections(peer), 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct LimitedListener<L: Listen> {
@@ -154,7 +154,7 @@ impl<L: Listen> LimitedListener<L> {
     ///
     /// What the listener returned, when it is none of the above: a socket that would block, was shut down, or is not
     /// listening. Nothing has been counted.
-    pub fn accept(&mut self) -> io::Result<(Limited<L::Stream>, L::Addr)> {
+    pub fn accept(&mut self) -> io::Result<(LimitedStream<L::Stream>, L::Addr)> {
         loop {
             let (stream, addr) = match self.listener.accept() {
                 Ok(connection) => connection,
@@ -168,7 +168,7 @@ impl<L: Listen> LimitedListener<L> {
                 None => self.listener.client(&stream, &addr),
             };
             match self.limiter.try_acquire(client) {
-                Ok(permit) => return Ok((Limited::new(stream, permit), addr)),
+                Ok(permit) => return Ok((LimitedStream::new(stream, permit), addr)),
                 Err(reason) => {
                     if let Some(hook) = &mut self.on_rejected {
                         hook(stream, addr, reason);
@@ -180,7 +180,7 @@ impl<L: Listen> LimitedListener<L> {
 
     /// An endless iterator over [`accept`](Self::accept). After an error it goes on; whether to stop is up to the
     /// loop that uses it.
-    pub fn incoming(&mut self) -> impl Iterator<Item = io::Result<(Limited<L::Stream>, L::Addr)>> + '_ {
+    pub fn incoming(&mut self) -> impl Iterator<Item = io::Result<(LimitedStream<L::Stream>, L::Addr)>> + '_ {
         core::iter::from_fn(|| Some(self.accept()))
     }
 

@@ -90,8 +90,8 @@ impl LimiterCollector {
             None,
             MetricType::Gauge,
         )?;
-        for seen in clients.iter().filter(|seen| seen.open >= self.at_least) {
-            metric.encode_family(&[("client", seen.client.to_string())])?.encode_gauge(&seen.open)?;
+        for seen in clients.iter().filter(|seen| seen.open_connections >= self.at_least) {
+            metric.encode_family(&[("client", seen.client.to_string())])?.encode_gauge(&seen.open_connections)?;
         }
         Ok(())
     }

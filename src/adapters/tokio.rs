@@ -1,4 +1,4 @@
-//! Limited listeners and streams for Tokio.
+//! LimitedStream listeners and streams for Tokio.
 //!
 //! The permit is claimed when a connection is accepted, before a task is spawned and before TLS is spoken, and it
 //! lives in the stream: whatever ends the connection releases it. A dropped future, an aborted task, a panic and the

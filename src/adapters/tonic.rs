@@ -24,7 +24,7 @@
 //! ```
 
 use super::tokio::{LimitedListener, Listen};
-use crate::Limited;
+use crate::LimitedStream;
 use core::{
     net::SocketAddr,
     pin::Pin,
@@ -64,13 +64,13 @@ impl<L: Listen> Unpin for Incoming<L> {}
 /// trusted proxy too.
 #[derive(Debug)]
 pub struct Connection<S> {
-    stream: Limited<S>,
+    stream: LimitedStream<S>,
     peer: SocketAddr,
 }
 
 impl<S> Connection<S> {
     /// The limited stream.
-    pub const fn get_ref(&self) -> &Limited<S> {
+    pub const fn get_ref(&self) -> &LimitedStream<S> {
         &self.stream
     }
 }
@@ -84,7 +84,7 @@ impl<S: Connected<ConnectInfo = TcpConnectInfo>> Connected for Connection<S> {
 }
 
 /// What the stream itself says.
-impl<S: Connected> Connected for Limited<S> {
+impl<S: Connected> Connected for LimitedStream<S> {
     type ConnectInfo = S::ConnectInfo;
 
     fn connect_info(&self) -> S::ConnectInfo {

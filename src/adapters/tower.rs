@@ -20,7 +20,7 @@ use crate::{Client, Limiter, Zone};
 /// use connlimit::{Config, Limiter, tower::{ConnectionInfo, ConnectionInfoLayer}};
 ///
 /// async fn count(Extension(connection): Extension<ConnectionInfo>) -> String {
-///     format!("you have {} connections open", connection.open())
+///     format!("you have {} connections open", connection.open_connections())
 /// }
 ///
 /// let limiter = Limiter::new(Config::new(16));
@@ -47,8 +47,8 @@ impl ConnectionInfo {
 
     /// Connections that the client has open right now. Other threads open and close them meanwhile.
     #[must_use]
-    pub fn open(&self) -> u32 {
-        self.limiter.num_open(self.client)
+    pub fn open_connections(&self) -> u32 {
+        self.limiter.open_connections(self.client)
     }
 
     /// How near to its limit the client is right now. Above the [soft share](crate::Config::with_soft_percent) of it

@@ -33,7 +33,7 @@ pub struct Mismatch {
     /// Its permits that are out.
     pub outstanding: u32,
     /// Its open connections, as counted.
-    pub open: u32,
+    pub open_connections: u32,
 }
 
 impl Limiter {
@@ -83,10 +83,12 @@ impl Limiter {
             clients.entry(self.counts().key(record.client).client()).or_default().0 += 1;
         }
         for seen in self.clients() {
-            clients.entry(seen.client).or_default().1 = seen.open;
+            clients.entry(seen.client).or_default().1 = seen.open_connections;
         }
         let mismatches = clients.into_iter().filter(|(_, (outstanding, open))| outstanding != open);
-        mismatches.map(|(client, (outstanding, open))| Mismatch { client, outstanding, open }).collect()
+        mismatches
+            .map(|(client, (outstanding, open))| Mismatch { client, outstanding, open_connections: open })
+            .collect()
     }
 }
 
@@ -180,7 +182,7 @@ mod tests {
         let _known = limiter.try_acquire(one).unwrap();
         let _no_permit = limiter.registry().enter(two);
         let found: Vec<_> = (limiter.audit_mismatches().into_iter())
-            .map(|found| (found.client.to_string(), found.outstanding, found.open))
+            .map(|found| (found.client.to_string(), found.outstanding, found.open_connections))
             .collect();
         assert_eq!(found, [("192.0.1.0".to_owned(), 1, 2), ("192.0.2.0".to_owned(), 1, 0)]);
     }

@@ -184,7 +184,7 @@ impl Config {
     }
 
     /// Tells a server when a client comes near its limit: above `percent` of it,
-    /// [`try_admit`](crate::Limiter::try_admit) answers [`Zone::Soft`](crate::Zone::Soft).
+    /// [`try_acquire_with_usage`](crate::Limiter::try_acquire_with_usage) answers [`Zone::Soft`](crate::Zone::Soft).
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ fn set_config_meets_admission() {
         let second = limiter.try_acquire(CLIENT);
         thread.join().unwrap();
         assert!(limiter.try_acquire(CLIENT).is_err());
-        assert_eq!(limiter.num_open(CLIENT), 1 + u32::from(second.is_ok()), "lowering closes nobody");
+        assert_eq!(limiter.open_connections(CLIENT), 1 + u32::from(second.is_ok()), "lowering closes nobody");
         drop(first);
     });
 }
@@ -82,8 +82,8 @@ fn two_clients_meet_at_the_total() {
         let mine = limiter.try_acquire(CLIENT).ok();
         let theirs = thread.join().unwrap();
         assert!(mine.is_some() != theirs.is_some(), "one place, one permit");
-        assert_eq!(limiter.num_open(CLIENT), u32::from(mine.is_some()));
-        assert_eq!(limiter.num_open(neighbour), u32::from(theirs.is_some()));
+        assert_eq!(limiter.open_connections(CLIENT), u32::from(mine.is_some()));
+        assert_eq!(limiter.open_connections(neighbour), u32::from(theirs.is_some()));
         drop((mine, theirs));
         drop(limiter.try_acquire(CLIENT).expect("all places are free again"));
     });

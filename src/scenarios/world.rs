@@ -95,7 +95,7 @@ impl World {
             match thread_rng().gen_range(0..8) {
                 0..4 => guests.extend(self.note(client, || ask(addr(client)))),
                 4..7 if !guests.is_empty() => drop(guests.swap_remove(thread_rng().gen_range(0..guests.len()))),
-                _ => self.clients().read(client, || self.limiter.num_open(addr(client))),
+                _ => self.clients().read(client, || self.limiter.open_connections(addr(client))),
             }
         }
         guests
@@ -106,7 +106,7 @@ impl World {
         self.books.iter().for_each(|book| book.ledger.verify());
         let held: Vec<_> = clients.clone().map(|client| (client, self.clients().held(client))).collect();
         for &(client, held) in &held {
-            assert_eq!(self.limiter.num_open(addr(client)), held, "open connections of {client}");
+            assert_eq!(self.limiter.open_connections(addr(client)), held, "open connections of {client}");
         }
         for client in clients.clone() {
             let above = self.limiter.counts().above(addr(client).into());

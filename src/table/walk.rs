@@ -52,7 +52,7 @@ impl<K: Key> Table<K> {
                 0 => census.lingering += 1,
                 open => {
                     census.clients += 1;
-                    census.open += u64::from(open);
+                    census.open_connections += u64::from(open);
                 }
             });
         };

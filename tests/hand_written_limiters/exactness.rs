@@ -58,7 +58,7 @@ fn of_many_first_connections_one_gets_in() {
         let newcomer = Client::from(Ipv4Addr::from_bits(0x0a00_0000 + round));
         let admitted = rush(|| limiter.try_acquire(newcomer).into_iter().collect());
         assert_eq!(admitted, 1, "round {round}");
-        assert_eq!(limiter.num_open(newcomer), 0, "round {round}");
+        assert_eq!(limiter.open_connections(newcomer), 0, "round {round}");
     }
 }
 
@@ -72,7 +72,7 @@ fn limit_n_admits_exactly_n() {
         drop(held.pop());
         held.push(limiter.try_acquire(CLIENT).unwrap());
         assert!(limiter.try_acquire(CLIENT).is_err(), "one more than {limit}, after a release");
-        assert_eq!(limiter.num_open(CLIENT), limit);
+        assert_eq!(limiter.open_connections(CLIENT), limit);
     }
 }
 
@@ -86,9 +86,9 @@ fn a_rejection_changes_no_count() {
         assert_eq!(limiter.try_acquire(CLIENT).unwrap_err(), Rejected::ClientLimit);
         assert_eq!(limiter.batch().try_acquire(CLIENT).unwrap_err(), Rejected::ClientLimit);
     }
-    assert_eq!(limiter.num_open(CLIENT), 2);
+    assert_eq!(limiter.open_connections(CLIENT), 2);
     drop(held);
-    assert_eq!(limiter.num_open(CLIENT), 0);
+    assert_eq!(limiter.open_connections(CLIENT), 0);
 }
 
 /// Counting before the check and taking it back after: a rejection that meets the last drop leaves an entry behind
@@ -111,7 +111,7 @@ fn a_reject_that_overlaps_the_last_drop_locks_nobody_out() {
         }
         over.store(true, SeqCst);
     });
-    assert_eq!(limiter.num_open(CLIENT), 0);
+    assert_eq!(limiter.open_connections(CLIENT), 0);
     assert!(limiter.try_acquire(CLIENT).is_ok(), "locked out with nothing open");
 }
 
@@ -124,14 +124,14 @@ fn a_connection_that_begins_as_the_last_one_ends_is_counted() {
             scope.spawn(|| {
                 for turn in 0..ROUNDS * 60 {
                     let permit = limiter.try_acquire(CLIENT).expect("two slots, two threads");
-                    let open = limiter.num_open(CLIENT);
+                    let open = limiter.open_connections(CLIENT);
                     assert!((1..=2).contains(&open), "{open} open in turn {turn}");
                     drop(permit);
                 }
             });
         }
     });
-    assert_eq!(limiter.num_open(CLIENT), 0);
+    assert_eq!(limiter.open_connections(CLIENT), 0);
 }
 
 /// One lock around all clients: whoever stops while inside stops every admission of the server.
@@ -173,7 +173,7 @@ fn an_entry_with_live_connections_is_never_evicted() {
             .filter_map(|number| limiter.try_acquire(Ipv4Addr::from_bits(0x0a00_0000 + number)).ok())
             .collect();
         assert!(!crowd.is_empty());
-        assert_eq!(limiter.num_open(CLIENT), 1);
+        assert_eq!(limiter.open_connections(CLIENT), 1);
         assert_eq!(limiter.try_acquire(CLIENT).unwrap_err(), Rejected::ClientLimit);
     }
 }

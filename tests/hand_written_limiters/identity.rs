@@ -26,7 +26,7 @@ fn a_mapped_address_is_no_second_identity() {
     let _held = limiter.try_acquire(SocketAddr::new(mapped, 50_000)).unwrap();
     assert!(limiter.try_acquire(plain).is_err());
     assert!(limiter.try_acquire(SocketAddr::new(plain, 50_001)).is_err());
-    assert_eq!(limiter.num_open(mapped), limiter.num_open(plain));
+    assert_eq!(limiter.open_connections(mapped), limiter.open_connections(plain));
 }
 
 /// Whole addresses as keys: one rented IPv6 network has more of them than any server has slots.
@@ -61,7 +61,7 @@ fn addresses_that_only_look_mapped_are_kept_apart() {
     let held: Vec<_> =
         like.iter().map(|text| limiter.try_acquire(text.parse::<Ipv6Addr>().unwrap()).expect(text)).collect();
     assert_eq!(held.len(), like.len());
-    assert_eq!(limiter.num_open(CLIENT), 1);
+    assert_eq!(limiter.open_connections(CLIENT), 1);
     // Two clients behind one translator are two clients where addresses are counted whole.
     assert!(limiter.try_acquire("64:ff9b::192.0.2.2".parse::<Ipv6Addr>().unwrap()).is_ok());
 }

@@ -20,7 +20,7 @@ fn a_panic_gives_the_slot_back() {
         });
         assert!(task.join().is_err());
     }
-    assert_eq!(limiter.num_open(CLIENT), 0);
+    assert_eq!(limiter.open_connections(CLIENT), 0);
 }
 
 /// The line that takes the count off comes last in an async function, and a cancelled function never gets there.
@@ -35,10 +35,10 @@ fn a_cancelled_future_gives_its_slot_back() {
         });
         let mut context = Context::from_waker(Waker::noop());
         assert!(connection.as_mut().poll(&mut context).is_pending());
-        assert_eq!(limiter.num_open(CLIENT), 1);
+        assert_eq!(limiter.open_connections(CLIENT), 1);
         drop(connection);
     }
-    assert_eq!(limiter.num_open(CLIENT), 0);
+    assert_eq!(limiter.open_connections(CLIENT), 0);
 }
 
 /// Counting inside the task that serves the connection: a burst is accepted before the first task has run.
@@ -52,12 +52,12 @@ fn a_connection_is_counted_before_its_task_has_run() {
         })
         .collect();
     assert_eq!(accepted.len(), 3);
-    assert_eq!(limiter.num_open(CLIENT), 3);
+    assert_eq!(limiter.open_connections(CLIENT), 3);
     for task in accepted {
         let mut context = Context::from_waker(Waker::noop());
         assert!(pin!(task).poll(&mut context).is_ready());
     }
-    assert_eq!(limiter.num_open(CLIENT), 0);
+    assert_eq!(limiter.open_connections(CLIENT), 0);
 }
 
 /// Put on and taken off in the same turn of the accept loop: the limit is never reached.
@@ -70,7 +70,7 @@ fn a_connection_is_counted_for_as_long_as_its_permit_is_held() {
         assert!(limiter.try_acquire(CLIENT).is_err());
     }
     let elsewhere = thread::spawn(move || moved).join().unwrap();
-    assert_eq!(limiter.num_open(CLIENT), 1);
+    assert_eq!(limiter.open_connections(CLIENT), 1);
     drop(elsewhere);
     assert!(limiter.try_acquire(CLIENT).is_ok());
 }
@@ -83,9 +83,9 @@ fn the_last_connection_is_taken_off_as_well() {
         let held: Vec<_> = (0..open).map(|_| limiter.try_acquire(CLIENT).unwrap()).collect();
         for (released, permit) in (1..).zip(held) {
             drop(permit);
-            assert_eq!(limiter.num_open(CLIENT), open - released);
+            assert_eq!(limiter.open_connections(CLIENT), open - released);
         }
-        assert_eq!(limiter.num_open(CLIENT), 0);
+        assert_eq!(limiter.open_connections(CLIENT), 0);
     }
 }
 
@@ -98,8 +98,8 @@ fn a_release_goes_to_the_count_it_was_taken_from() {
     let second = limiter.try_acquire(CLIENT).unwrap();
     limiter.set_config(Config::new(1)).unwrap();
     drop(first);
-    assert_eq!(limiter.num_open(CLIENT), 1);
+    assert_eq!(limiter.open_connections(CLIENT), 1);
     assert!(limiter.try_acquire(CLIENT).is_err());
     drop(second);
-    assert_eq!(limiter.num_open(CLIENT), 0);
+    assert_eq!(limiter.open_connections(CLIENT), 0);
 }

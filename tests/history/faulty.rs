@@ -63,7 +63,7 @@ impl Subject for Faulty {
         Some(Held { fault: self.fault, client, clients: Arc::clone(&self.clients) })
     }
 
-    fn num_open(&self, client: Client) -> u32 {
+    fn open_connections(&self, client: Client) -> u32 {
         let mut clients = self.clients.lock().unwrap();
         let counter = clients.entry(client).or_default();
         let last = core::mem::replace(&mut counter.told, counter.open);

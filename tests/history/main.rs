@@ -27,8 +27,8 @@ impl Subject for Limiter {
         Self::try_acquire(self, client).ok()
     }
 
-    fn num_open(&self, client: Client) -> u32 {
-        Self::num_open(self, client)
+    fn open_connections(&self, client: Client) -> u32 {
+        Self::open_connections(self, client)
     }
 }
 
@@ -42,8 +42,8 @@ impl Subject for InBatch {
         self.0.batch().try_acquire(client).ok()
     }
 
-    fn num_open(&self, client: Client) -> u32 {
-        self.0.num_open(client)
+    fn open_connections(&self, client: Client) -> u32 {
+        self.0.open_connections(client)
     }
 }
 

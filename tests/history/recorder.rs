@@ -15,7 +15,7 @@ pub(crate) trait Subject: Sync {
     type Held: Send;
 
     fn try_acquire(&self, client: Client) -> Option<Self::Held>;
-    fn num_open(&self, client: Client) -> u32;
+    fn open_connections(&self, client: Client) -> u32;
 }
 
 /// One operation: when it was called, when it had returned, and what the answer was.
@@ -126,7 +126,7 @@ pub(crate) fn record<S: Subject>(subject: &S, limit: u32, seed: u64) -> History 
                         let client = random.u32(0..CLIENTS);
                         match random.u8(0..8) {
                             0..4 => held.extend(scribe.acquire(client)),
-                            4 => scribe.num_open(client),
+                            4 => scribe.open_connections(client),
                             5 if !held.is_empty() => {
                                 let taken = held.swap_remove(random.usize(..held.len()));
                                 table.lock().unwrap().push(taken);
@@ -155,13 +155,13 @@ pub(crate) fn record<S: Subject>(subject: &S, limit: u32, seed: u64) -> History 
         scribe.release(found);
     }
     for client in 0..CLIENTS {
-        scribe.num_open(client);
+        scribe.open_connections(client);
         let full: Vec<_> = (0..=limit).filter_map(|_| scribe.acquire(client)).collect();
-        scribe.num_open(client);
+        scribe.open_connections(client);
         for held in full {
             scribe.release(held);
         }
-        scribe.num_open(client);
+        scribe.open_connections(client);
     }
     threads.push(scribe.written);
     History { threads }
@@ -196,9 +196,9 @@ impl<'a, S: Subject> Scribe<'a, S> {
         self.write(client, called, Answer::Released);
     }
 
-    fn num_open(&mut self, client: u32) {
+    fn open_connections(&mut self, client: u32) {
         let called = now();
-        let open = self.subject.num_open(address(client));
+        let open = self.subject.open_connections(address(client));
         self.write(client, called, Answer::Open(open));
     }
 

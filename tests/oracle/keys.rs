@@ -37,7 +37,7 @@ pub(crate) fn check_pair(first: IpAddr, second: IpAddr, v4_prefix: u8, v6_prefix
         let limiter = Limiter::new(config.clone());
         let _held = limiter.try_acquire(holder).expect("an empty limiter admits");
         assert_eq!(
-            limiter.num_open(other),
+            limiter.open_connections(other),
             u32::from(shared),
             "{other} beside {holder}, prefixes {v4_prefix} and {v6_prefix}"
         );

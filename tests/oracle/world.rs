@@ -101,7 +101,7 @@ impl World {
             self.release(open);
         }
         for account in self.accounts.values() {
-            assert_eq!(self.limiter().num_open(account.peer.client()), 0);
+            assert_eq!(self.limiter().open_connections(account.peer.client()), 0);
         }
     }
 
@@ -113,7 +113,7 @@ impl World {
         peer.counted_as(self.config.ipv4_prefix(), self.config.ipv6_prefix())
     }
 
-    fn num_open(&self, peer: Peer) -> u32 {
+    fn open_connections(&self, peer: Peer) -> u32 {
         let account = self.accounts.get(&self.counted_as(peer));
         account.map_or(0, |account| account.open)
     }
@@ -139,13 +139,13 @@ impl World {
     /// Holds the outcome of an acquire against the map, and books it.
     fn judge(&mut self, peer: Peer, outcome: Result<Permit, Rejected>, limiter: &Limiter) {
         let limit = self.config.max_per_client();
-        let before = self.num_open(peer);
+        let before = self.open_connections(peer);
         let room = limit == 0 || before < limit;
         let newcomer_to_tight_table = self.setup.tight && before == 0;
         match outcome {
             Ok(permit) => {
                 assert!(room, "{peer:?} was admitted with {before} of {limit} open");
-                let now = limiter.num_open(peer.client());
+                let now = limiter.open_connections(peer.client());
                 let untracked =
                     now == 0 && newcomer_to_tight_table && self.config.when_full() == WhenFull::AdmitUntracked;
                 let mut charged = None;
@@ -222,7 +222,11 @@ impl World {
     }
 
     fn compare(&self, peer: Peer) {
-        assert_eq!(self.limiter().num_open(peer.client()), self.num_open(peer), "open connections of {peer:?}");
+        assert_eq!(
+            self.limiter().open_connections(peer.client()),
+            self.open_connections(peer),
+            "open connections of {peer:?}"
+        );
     }
 
     fn compare_all(&self) {

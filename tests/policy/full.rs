@@ -91,7 +91,11 @@ fn a_full_tier_rejects_and_leaves_no_trace() {
     assert_eq!(rejection, Some(Rejected::TableFull));
     let open = held.len() as u64;
     let stats = limiter.stats();
-    assert_eq!((stats.total.open, stats.tiers[0].open), (open, open), "the client's own place is given back");
+    assert_eq!(
+        (stats.total.open_connections, stats.tiers[0].open_connections),
+        (open, open),
+        "the client's own place is given back"
+    );
 }
 
 #[test]
@@ -101,11 +105,11 @@ fn a_full_tier_can_be_passed_uncounted() {
     assert_eq!(rejection, None);
     assert!(held.iter().all(Permit::is_tracked), "their client is counted");
     let stats = limiter.stats();
-    assert_eq!(stats.total.open, u64::from(CROWD));
-    assert!(stats.tiers[0].open < u64::from(CROWD), "the tier has room for all");
+    assert_eq!(stats.total.open_connections, u64::from(CROWD));
+    assert!(stats.tiers[0].open_connections < u64::from(CROWD), "the tier has room for all");
     drop(held);
     let stats = limiter.stats();
-    assert_eq!((stats.total.open, stats.tiers[0].open), (0, 0));
+    assert_eq!((stats.total.open_connections, stats.tiers[0].open_connections), (0, 0));
 }
 
 #[test]
@@ -118,14 +122,14 @@ fn who_is_not_tracked_still_counts_for_tiers_and_the_total() {
     let untracked = answer.unwrap();
     assert!(!untracked.is_tracked());
     let stats = limiter.stats();
-    assert_eq!((stats.total.open, stats.tiers[0].open), (tracked, tracked + 1));
+    assert_eq!((stats.total.open_connections, stats.tiers[0].open_connections), (tracked, tracked + 1));
 
     let all = u32::try_from(tracked + 1).unwrap();
     limiter.set_config(Config::new(1).with_when_full(WhenFull::AdmitUntracked).with_max_total(all)).unwrap();
     let next = client(Family::Ipv4, CROWD);
     assert_eq!(limiter.try_acquire(next).unwrap_err(), Rejected::TotalLimit);
     drop(untracked);
-    assert_eq!(limiter.stats().tiers[0].open, tracked);
+    assert_eq!(limiter.stats().tiers[0].open_connections, tracked);
     assert!(limiter.try_acquire(next).is_ok());
 }
 

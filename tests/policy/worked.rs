@@ -39,7 +39,7 @@ fn a_name_is_in_no_network() {
     let _v6 = limiter.try_acquire(client("2001:db8::1")).expect("the families have networks of their own");
     let _named = [1, 2, 3].map(|_| limiter.try_acquire(Client::named("tenant")).unwrap());
     assert_eq!(limiter.try_acquire(client("198.51.100.1")).unwrap_err(), Rejected::TierLimit);
-    assert_eq!(limiter.stats().tiers[0].open, 2);
+    assert_eq!(limiter.stats().tiers[0].open_connections, 2);
 }
 
 #[test]
@@ -58,13 +58,17 @@ fn a_rejected_attempt_leaves_no_trace() {
     for host in 2..100 {
         let client = Ipv4Addr::new(192, 0, 2, host);
         assert_eq!(limiter.try_acquire(client).unwrap_err(), Rejected::TotalLimit);
-        assert_eq!(limiter.num_open(client), 0);
+        assert_eq!(limiter.open_connections(client), 0);
     }
     let stats = limiter.stats();
-    assert_eq!((stats.total.open, stats.total.clients, stats.total.lingering), (1, 1, 0), "no slot was taken");
-    assert_eq!((stats.tiers[0].open, stats.tiers[0].clients), (1, 1));
+    assert_eq!(
+        (stats.total.open_connections, stats.total.clients, stats.total.lingering),
+        (1, 1, 0),
+        "no slot was taken"
+    );
+    assert_eq!((stats.tiers[0].open_connections, stats.tiers[0].clients), (1, 1));
     drop(held);
-    assert_eq!(limiter.stats().tiers[0].open, 0);
+    assert_eq!(limiter.stats().tiers[0].open_connections, 0);
 }
 
 #[test]
@@ -75,13 +79,13 @@ fn a_permit_gives_back_what_it_charged_although_the_limits_were_lifted_meanwhile
     limiter.set_config(Config::new(0)).unwrap();
     let late = limiter.try_acquire(client("192.0.2.2")).expect("no limit is left");
     limiter.set_config(strict).unwrap();
-    assert_eq!(limiter.stats().tiers[0].open, 2, "what came while there was no limit is counted as well");
+    assert_eq!(limiter.stats().tiers[0].open_connections, 2, "what came while there was no limit is counted as well");
 
     drop(early);
     assert_eq!(limiter.try_acquire(client("192.0.2.3")).unwrap_err(), Rejected::TierLimit);
     assert_eq!(limiter.try_acquire(client("198.51.100.1")).unwrap_err(), Rejected::TotalLimit);
     drop(late);
-    assert_eq!(limiter.stats().tiers[0].open, 0);
+    assert_eq!(limiter.stats().tiers[0].open_connections, 0);
     let _again = limiter.try_acquire(client("192.0.2.3")).expect("everything was given back");
 }
 
@@ -91,7 +95,7 @@ fn a_dry_run_counts_and_admits() {
     let limiter = Limiter::new(config.clone());
     let permits: Vec<Permit> = (0..5).map(|_| limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap()).collect();
     assert_eq!(limiter.stats().decisions.dry_run_rejected, 4);
-    assert_eq!(limiter.num_open(Ipv4Addr::LOCALHOST), 5);
+    assert_eq!(limiter.open_connections(Ipv4Addr::LOCALHOST), 5);
 
     limiter.set_config(config.with_dry_run(false)).unwrap();
     assert_eq!(limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap_err(), Rejected::ClientLimit);
@@ -136,7 +140,7 @@ fn the_soft_zone_begins_above_its_share_of_the_limit() {
         let limiter = Limiter::new(Config::new(limit).with_soft_percent(percent).unwrap());
         assert_eq!(limiter.zone(Ipv4Addr::LOCALHOST), Zone::Normal, "nothing is open");
         let admissions = [(); 4].map(|()| {
-            let admission = limiter.try_admit(Ipv4Addr::LOCALHOST).unwrap();
+            let admission = limiter.try_acquire_with_usage(Ipv4Addr::LOCALHOST).unwrap();
             assert_eq!(limiter.zone(Ipv4Addr::LOCALHOST), admission.zone);
             admission
         });

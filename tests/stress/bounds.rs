@@ -59,7 +59,7 @@ fn a_billion_operations_leave_nothing_behind() {
     acquire_here_release_there(&ledger, total);
     ledger.settle();
     for client in 0..ledger.clients() {
-        assert_eq!(limiter.num_open(steady(client)), 0, "client {client}");
+        assert_eq!(limiter.open_connections(steady(client)), 0, "client {client}");
     }
 }
 
@@ -103,14 +103,14 @@ fn a_rush_admits_exactly_the_limit() {
                     let held: Vec<Permit> = (0..ATTEMPTS).filter_map(|_| limiter.try_acquire(client).ok()).collect();
                     all.lock().unwrap().extend(held);
                     turn.wait();
-                    assert_eq!(limiter.num_open(client), LIMIT, "round {round}");
+                    assert_eq!(limiter.open_connections(client), LIMIT, "round {round}");
                     turn.wait();
                     if thread == 0 {
                         let held = core::mem::take(&mut *all.lock().unwrap());
                         assert_eq!(held.len(), LIMIT as usize, "round {round}");
                     }
                     turn.wait();
-                    assert_eq!(limiter.num_open(client), 0, "round {round}");
+                    assert_eq!(limiter.open_connections(client), 0, "round {round}");
                 }
             });
         }
@@ -148,7 +148,7 @@ fn a_new_limit_holds_for_every_call_that_starts_after_it_was_set() {
                     if held.len() > 5 {
                         held.clear();
                     }
-                    assert_eq!(limiter.num_open(steady(thread)) as usize, held.len());
+                    assert_eq!(limiter.open_connections(steady(thread)) as usize, held.len());
                 }
             });
         }

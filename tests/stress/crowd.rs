@@ -20,7 +20,7 @@ fn waves(limiter: &Limiter, over: &AtomicBool, newcomer: fn(u32, u32) -> Client)
             permits.push(permit.expect("a newcomer is admitted"));
         }
         for number in 0..WAVE {
-            assert_eq!(limiter.num_open(newcomer(wave, number)), 1);
+            assert_eq!(limiter.open_connections(newcomer(wave, number)), 1);
         }
         // From both ends and then the middle, so that no part of the table empties first.
         while let Some(last) = permits.pop() {
@@ -30,7 +30,7 @@ fn waves(limiter: &Limiter, over: &AtomicBool, newcomer: fn(u32, u32) -> Client)
             }
         }
         for number in 0..WAVE {
-            assert_eq!(limiter.num_open(newcomer(wave, number)), 0);
+            assert_eq!(limiter.open_connections(newcomer(wave, number)), 0);
         }
         wave += 1;
     }
@@ -103,7 +103,7 @@ fn newcomers_that_arrive_on_every_thread_at_once_have_one_count() {
     assert_eq!(permits.len(), newcomers as usize, "one permit for each client");
     drop(permits);
     for number in 0..newcomers {
-        assert_eq!(limiter.num_open(v4_newcomer(0, number)), 0);
+        assert_eq!(limiter.open_connections(v4_newcomer(0, number)), 0);
     }
 }
 

@@ -48,7 +48,7 @@ impl Ledger {
     /// While nobody acquires or releases, the limiter and the ledger say the same.
     pub(crate) fn settle(&self) {
         for (client, balance) in (0..).zip(self.balances.iter()) {
-            assert_eq!(self.limiter.num_open(super::steady(client)), balance.load(SeqCst), "client {client}");
+            assert_eq!(self.limiter.open_connections(super::steady(client)), balance.load(SeqCst), "client {client}");
         }
     }
 }

@@ -25,7 +25,7 @@ impl Drop for Locals {
             self.permits.extend(self.limiter.try_acquire(steady(0)));
         }
         self.permits.extend(self.limiter.batch().try_acquire(steady(1)));
-        if self.limiter.num_open(mine) == 3 {
+        if self.limiter.open_connections(mine) == 3 {
             self.permits.clear();
         } else {
             self.permits.drain(..).for_each(core::mem::forget);
@@ -41,7 +41,7 @@ thread_local! {
 fn use_everything(limiter: &Limiter) {
     let permit = limiter.try_acquire(steady(3)).unwrap();
     let other = limiter.batch().try_acquire(steady(3)).unwrap();
-    assert!(limiter.num_open(steady(3)) >= 2);
+    assert!(limiter.open_connections(steady(3)) >= 2);
     drop((permit, other));
 }
 
@@ -71,8 +71,8 @@ fn a_thread_that_ends_gives_back_what_its_locals_hold() {
         // A scope waits for the closures of its threads and not for their locals.
         for client in 0..4 {
             super::until(
-                || limiter.num_open(steady(client)) == 0,
-                || format!("client {client} has {} open after round {round}", limiter.num_open(steady(client))),
+                || limiter.open_connections(steady(client)) == 0,
+                || format!("client {client} has {} open after round {round}", limiter.open_connections(steady(client))),
             );
         }
     }
@@ -97,7 +97,7 @@ fn a_panic_gives_back_what_its_stack_holds() {
             });
         }
     });
-    assert_eq!(limiter.num_open(steady(0)), 0);
+    assert_eq!(limiter.open_connections(steady(0)), 0);
 }
 
 /// A conversion is the caller's code and may panic; nothing has been counted then, and the batch goes on.
@@ -118,13 +118,13 @@ fn a_panic_in_a_conversion_counts_nothing() {
     for _ in 0..100 {
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| batch.try_acquire(Fragile(None))));
         assert!(outcome.unwrap_err().is::<NoAddress>());
-        let outcome = panic::catch_unwind(|| limiter.num_open(Fragile(None)));
+        let outcome = panic::catch_unwind(|| limiter.open_connections(Fragile(None)));
         assert!(outcome.unwrap_err().is::<NoAddress>());
     }
     let permit = batch.try_acquire(Fragile(Some(steady(0)))).unwrap();
     assert!(batch.try_acquire(Fragile(Some(steady(0)))).is_err());
     drop(permit);
-    assert_eq!(limiter.num_open(steady(0)), 0);
+    assert_eq!(limiter.open_connections(steady(0)), 0);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_forgotten_permit_is_counted_for_ever_and_no_other_is() {
         }
     });
     for thread in 0..THREADS {
-        assert_eq!(u64::from(limiter.num_open(steady(thread))), each);
+        assert_eq!(u64::from(limiter.open_connections(steady(thread))), each);
     }
-    assert_eq!(u64::from(limiter.num_open(steady(THREADS))), each * u64::from(THREADS));
+    assert_eq!(u64::from(limiter.open_connections(steady(THREADS))), each * u64::from(THREADS));
 }

@@ -78,7 +78,7 @@ fn handles_go_on_every_thread_at_once() {
         drop(give);
         let admitted = take.iter().flatten().count();
         assert!(admitted >= 1, "round {round}: nobody was admitted");
-        assert_eq!(witness.num_open(steady(0)), 0, "a limiter is counted for itself");
+        assert_eq!(witness.open_connections(steady(0)), 0, "a limiter is counted for itself");
     }
 }
 
@@ -87,10 +87,10 @@ fn a_new_limiter_knows_nothing_of_the_permits_of_an_old_one() {
     let mut old: Vec<Permit> = Vec::new();
     for _ in 0..rounds(1000) {
         let limiter = Limiter::new(Config::new(2));
-        assert_eq!(limiter.num_open(steady(0)), 0);
+        assert_eq!(limiter.open_connections(steady(0)), 0);
         let first = limiter.try_acquire(steady(0)).expect("a new limiter is empty");
         old.clear();
-        assert_eq!(limiter.num_open(steady(0)), 1, "a permit was given back to the wrong limiter");
+        assert_eq!(limiter.open_connections(steady(0)), 1, "a permit was given back to the wrong limiter");
         old.push(limiter.try_acquire(steady(0)).expect("one of two is free"));
         assert!(limiter.try_acquire(steady(0)).is_err());
         old.push(first);

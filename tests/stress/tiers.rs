@@ -69,8 +69,8 @@ impl Books {
 /// Nothing is left in any counter, that of the total among them.
 fn settle(limiter: &Limiter) {
     let stats = limiter.stats();
-    assert_eq!(stats.total.open, 0);
-    assert!(stats.tiers.iter().all(|tier| tier.open == 0), "{:?}", stats.tiers);
+    assert_eq!(stats.total.open_connections, 0);
+    assert!(stats.tiers.iter().all(|tier| tier.open_connections == 0), "{:?}", stats.tiers);
     limiter.set_config(Config::new(0).with_max_total(TOTAL)).expect("the total was built in");
     let all: Vec<Permit> = (0..TOTAL).map(|_| limiter.try_acquire(client(0)).expect("all places are free")).collect();
     assert_eq!(limiter.try_acquire(client(1)).expect_err("all places are taken"), Rejected::TotalLimit);
@@ -188,6 +188,6 @@ fn what_is_charged_under_changing_limits_is_given_back() {
             }
         }
     });
-    until(|| limiter.stats().total.open == 0, || format!("{:?}", limiter.stats()));
+    until(|| limiter.stats().total.open_connections == 0, || format!("{:?}", limiter.stats()));
     settle(&limiter);
 }

@@ -1,6 +1,6 @@
 //! A limited stream reads and writes as the stream in it does.
 
-use crate::Limited;
+use crate::LimitedStream;
 use core::{
     pin::Pin,
     task::{Context, Poll},
@@ -8,14 +8,14 @@ use core::{
 use std::io::{self, IoSlice};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(self.get_mut().get_mut()).poll_read(cx, buf)
     }
 }
 
 /// Shutting down is half of a close: the permit stays until the stream is dropped.
-impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(self.get_mut().get_mut()).poll_write(cx, buf)
     }

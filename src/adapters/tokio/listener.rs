@@ -2,7 +2,7 @@
 
 use super::{Listen, Rejecter, Rejection, backoff::Backoff};
 use crate::adapters::accept_error::AcceptError;
-use crate::{Client, Limited, Limiter};
+use crate::{Client, LimitedStream, Limiter};
 use core::{
     fmt,
     future::poll_fn,
@@ -50,7 +50,7 @@ pub struct LimitedListener<L: Listen> {
 }
 
 /// An admitted connection and the address of its peer.
-pub type Accepted<L> = (Limited<<L as Listen>::Stream>, <L as Listen>::Addr);
+pub type Accepted<L> = (LimitedStream<<L as Listen>::Stream>, <L as Listen>::Addr);
 
 type OnError = Box<dyn FnMut(&io::Error) + Send>;
 type CountAs<L> = Box<dyn FnMut(&<L as Listen>::Stream, &<L as Listen>::Addr) -> Client + Send>;
@@ -116,7 +116,7 @@ impl<L: Listen> LimitedListener<L> {
                 None => self.source.listener.client(&stream, &addr),
             };
             match self.limiter.try_acquire(client) {
-                Ok(permit) => return Poll::Ready(Ok((Limited::new(stream, permit), addr))),
+                Ok(permit) => return Poll::Ready(Ok((LimitedStream::new(stream, permit), addr))),
                 Err(reason) => self.rejecter.reject(stream, Rejection { client, reason }),
             }
         }

@@ -1,6 +1,6 @@
 //! Two halves of one connection, which may end at different times and are one permit together.
 
-use crate::{Limited, Permit};
+use crate::{LimitedStream, Permit};
 use core::{
     pin::Pin,
     task::{Context, Poll},
@@ -12,15 +12,15 @@ use tokio::net::{TcpStream, tcp};
 
 /// One direction of a limited stream. The connection is counted until both halves are gone.
 ///
-/// Made by [`Limited::into_split`]. Only sockets have it; any other stream is split with `tokio::io::split`.
+/// Made by [`LimitedStream::into_split`]. Only sockets have it; any other stream is split with `tokio::io::split`.
 ///
 /// # Examples
 ///
 /// ```
-/// use connlimit::{Limited, tokio::LimitedHalf};
+/// use connlimit::{LimitedStream, tokio::LimitedHalf};
 /// use tokio::net::{TcpStream, tcp::OwnedReadHalf};
 ///
-/// fn reader(stream: Limited<TcpStream>) -> LimitedHalf<OwnedReadHalf> {
+/// fn reader(stream: LimitedStream<TcpStream>) -> LimitedHalf<OwnedReadHalf> {
 ///     let (reader, writer) = stream.into_split();
 ///     drop(writer); // sends FIN; the client is still counted
 ///     reader
@@ -57,7 +57,7 @@ impl<H> LimitedHalf<H> {
     }
 }
 
-impl Limited<TcpStream> {
+impl LimitedStream<TcpStream> {
     /// Splits into halves that can be moved to different tasks.
     ///
     /// As in Tokio, dropping the writing half shuts down that direction. The permit is released, and the socket
@@ -72,10 +72,10 @@ impl Limited<TcpStream> {
 
 #[cfg(unix)]
 mod unix {
-    use super::{Limited, LimitedHalf};
+    use super::{LimitedHalf, LimitedStream};
     use tokio::net::{UnixStream, unix};
 
-    impl Limited<UnixStream> {
+    impl LimitedStream<UnixStream> {
         /// Splits into halves that can be moved to different tasks.
         ///
         /// As in Tokio, dropping the writing half shuts down that direction. The permit is released, and the socket

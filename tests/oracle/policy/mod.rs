@@ -73,11 +73,13 @@ impl Run {
             Way::Acquire => self.limiter.try_acquire(peer.client()),
             Way::AcquirePeer => self.limiter.try_acquire_peer(Some(peer.client())),
             Way::Batch => self.limiter.batch().try_acquire(peer.client()),
-            Way::Admit => self.limiter.try_admit(peer.client()).map(|Admission { permit, open, zone, .. }| {
-                assert_eq!(Ok(open), expected);
-                assert_eq!(zone, self.plain.zone(peer, open), "{peer:?} with {open} open");
-                permit
-            }),
+            Way::Admit => {
+                self.limiter.try_acquire_with_usage(peer.client()).map(|Admission { permit, open, zone, .. }| {
+                    assert_eq!(Ok(open), expected);
+                    assert_eq!(zone, self.plain.zone(peer, open), "{peer:?} with {open} open");
+                    permit
+                })
+            }
         };
         self.judge(peer, answer, expected);
     }
@@ -137,7 +139,7 @@ impl Run {
 
     fn compare_client(&self, peer: Peer) {
         let open = self.plain.open(peer);
-        assert_eq!(self.limiter.num_open(peer.client()), open, "{peer:?}");
+        assert_eq!(self.limiter.open_connections(peer.client()), open, "{peer:?}");
         assert_eq!(self.limiter.zone(peer.client()), self.plain.zone(peer, open), "{peer:?} with {open} open");
     }
 

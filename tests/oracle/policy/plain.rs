@@ -203,15 +203,15 @@ impl Plain {
     /// Fails when `stats` says otherwise.
     pub(crate) fn compare(&self, stats: &Stats) {
         assert_eq!(Told::by(stats), self.told);
-        assert_eq!(stats.total.open, u64::from(self.total));
+        assert_eq!(stats.total.open_connections, u64::from(self.total));
         let table = |map: &HashMap<Place, u32>| {
             let busy: Vec<_> = map.values().filter(|&&open| open > 0).collect();
             (busy.iter().map(|&&open| u64::from(open)).sum(), busy.len() as u64)
         };
-        assert_eq!((stats.total.open, stats.total.clients), table(&self.clients));
+        assert_eq!((stats.total.open_connections, stats.total.clients), table(&self.clients));
         let expected: Vec<_> =
             (0..4).filter(|&tier| self.shape.tiers[tier]).map(|tier| table(&self.networks[tier])).collect();
-        let tiers: Vec<_> = stats.tiers.iter().map(|tier| (tier.open, tier.clients)).collect();
+        let tiers: Vec<_> = stats.tiers.iter().map(|tier| (tier.open_connections, tier.clients)).collect();
         assert_eq!(tiers, expected, "open connections and networks of each tier");
     }
 }

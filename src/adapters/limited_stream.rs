@@ -17,7 +17,7 @@ use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 /// holds during a panic as well. Move it into the thread or task that serves the connection and the count is right
 /// on every way out.
 ///
-/// One stream may hold the permits of several limiters: `Limited<Limited<TcpStream>>`. The stream is closed first
+/// One stream may hold the permits of several limiters: `LimitedStream<LimitedStream<TcpStream>>`. The stream is closed first
 /// there too.
 ///
 /// # What is not promised
@@ -29,7 +29,7 @@ use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 /// # Examples
 ///
 /// ```
-/// use connlimit::{Config, Limited, Limiter};
+/// use connlimit::{Config, LimitedStream, Limiter};
 /// use std::net::{TcpListener, TcpStream};
 ///
 /// let limiter = Limiter::new(Config::new(1));
@@ -37,20 +37,20 @@ use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 /// let client = TcpStream::connect(listener.local_addr()?)?;
 ///
 /// let (stream, peer) = listener.accept()?;
-/// let stream = Limited::new(stream, limiter.try_acquire(peer)?);
-/// assert_eq!(limiter.num_open(peer), 1);
+/// let stream = LimitedStream::new(stream, limiter.try_acquire(peer)?);
+/// assert_eq!(limiter.open_connections(peer), 1);
 ///
 /// drop(stream);
-/// assert_eq!(limiter.num_open(peer), 0);
+/// assert_eq!(limiter.open_connections(peer), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Limited<S> {
+pub struct LimitedStream<S> {
     stream: S,
     permit: Permit,
 }
 
-impl<S> Limited<S> {
+impl<S> LimitedStream<S> {
     /// Ties `permit` to `stream`.
     pub const fn new(stream: S, permit: Permit) -> Self {
         Self { stream, permit }
@@ -75,13 +75,13 @@ impl<S> Limited<S> {
     /// that is handed back is dropped.
     ///
     /// This is the way to put another layer around the stream, such as TLS, and to tie the permit to that:
-    /// `let (stream, permit) = limited.into_parts(); Limited::new(wrap(stream), permit)`.
+    /// `let (stream, permit) = limited.into_parts(); LimitedStream::new(wrap(stream), permit)`.
     pub fn into_parts(self) -> (S, Permit) {
         (self.stream, self.permit)
     }
 }
 
-impl<S: Read> Read for Limited<S> {
+impl<S: Read> Read for LimitedStream<S> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream.read(buf)
     }
@@ -91,7 +91,7 @@ impl<S: Read> Read for Limited<S> {
     }
 }
 
-impl<S: Write> Write for Limited<S> {
+impl<S: Write> Write for LimitedStream<S> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.stream.write(buf)
     }
@@ -106,7 +106,7 @@ impl<S: Write> Write for Limited<S> {
 }
 
 /// As for `&TcpStream`: one thread may read while another writes.
-impl<'a, S> Read for &'a Limited<S>
+impl<'a, S> Read for &'a LimitedStream<S>
 where
     &'a S: Read,
 {
@@ -120,7 +120,7 @@ where
 }
 
 /// As for `&TcpStream`: one thread may write while another reads.
-impl<'a, S> Write for &'a Limited<S>
+impl<'a, S> Write for &'a LimitedStream<S>
 where
     &'a S: Write,
 {
@@ -138,28 +138,28 @@ where
 }
 
 #[cfg(unix)]
-impl<S: AsFd> AsFd for Limited<S> {
+impl<S: AsFd> AsFd for LimitedStream<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
 }
 
 #[cfg(unix)]
-impl<S: AsRawFd> AsRawFd for Limited<S> {
+impl<S: AsRawFd> AsRawFd for LimitedStream<S> {
     fn as_raw_fd(&self) -> RawFd {
         self.stream.as_raw_fd()
     }
 }
 
 #[cfg(windows)]
-impl<S: AsSocket> AsSocket for Limited<S> {
+impl<S: AsSocket> AsSocket for LimitedStream<S> {
     fn as_socket(&self) -> BorrowedSocket<'_> {
         self.stream.as_socket()
     }
 }
 
 #[cfg(windows)]
-impl<S: AsRawSocket> AsRawSocket for Limited<S> {
+impl<S: AsRawSocket> AsRawSocket for LimitedStream<S> {
     fn as_raw_socket(&self) -> RawSocket {
         self.stream.as_raw_socket()
     }
