@@ -95,9 +95,9 @@ fn run<P: Peer>(arrivals: &[IpAddr]) -> [Histogram<u64>; 2] {
     open.resize_with(arrivals.len(), || None);
 
     let [mut admit, mut release] = [histogram(), histogram()];
-    for (batch, permits) in arrivals.chunks(64).zip(open.chunks_mut(64)) {
+    for (arrived, permits) in arrivals.chunks(64).zip(open.chunks_mut(64)) {
         let mut batch = peer.batch();
-        for (&client, permit) in batch.iter().zip(permits) {
+        for (&client, permit) in arrived.iter().zip(permits) {
             let begin = Instant::now();
             let admitted = peer.try_acquire(&mut batch, black_box(client));
             let end = Instant::now();
