@@ -5,7 +5,7 @@
 
 #![allow(clippy::cast_precision_loss, reason = "counts of operations are far below 2^52")]
 
-use connlimit::{Config, Limiter, Permit, Tier};
+use connlimit::{Config, Limiter, Permit, config::Tier};
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
@@ -53,12 +53,12 @@ fn policies() -> Vec<(&'static str, Config)> {
 /// Networks of all sizes, ten thousand of them; the clients' own is one.
 #[cfg(feature = "rules")]
 fn with_rules(config: Config) -> Config {
-    use connlimit::Allowance;
+    use connlimit::config::Action;
     use ipnet::{IpNet, Ipv4Net};
     let network = |n: u32| {
         let addr = Ipv4Addr::from_bits(n.wrapping_mul(0x9E37_79B1));
         let prefix = 8 + u8::try_from(n % 25).expect("small");
-        (IpNet::from(Ipv4Net::new_assert(addr, prefix).trunc()), Allowance::Limit(MOST))
+        (IpNet::from(Ipv4Net::new_assert(addr, prefix).trunc()), Action::Limit(MOST))
     };
     config.with_rules((0..10_000).map(network)).expect("the same network has the same rule")
 }

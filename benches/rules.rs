@@ -4,7 +4,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "the bits of an IPv4 address are the low ones")]
 
-use connlimit::{Allowance, Rules};
+use connlimit::config::{Action, Rules};
 use core::hint::black_box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 /// More than a branch predictor remembers.
 const ADDRESSES: usize = 1 << 16;
 
-type Map = BTreeMap<IpNet, Allowance>;
+type Map = BTreeMap<IpNet, Action>;
 
 fn find(criterion: &mut Criterion) {
     for (family, spread) in [("v4", v4 as fn(&mut SmallRng) -> IpNet), ("v6", v6), ("v6-blocks", v6_in_blocks)] {
@@ -28,21 +28,21 @@ fn find(criterion: &mut Criterion) {
             let mut map = Map::new();
             while map.len() < count {
                 let allowance = match random.random_range(0..4) {
-                    0 => Allowance::Deny,
-                    1 => Allowance::Unlimited,
-                    _ => Allowance::Limit(random.random_range(1..1_000)),
+                    0 => Action::Deny,
+                    1 => Action::Unlimited,
+                    _ => Action::Limit(random.random_range(1..1_000)),
                 };
                 map.insert(spread(&mut random), allowance);
             }
             let rules = Rules::new(map.clone()).expect("networks without bits beyond their prefix");
-            let trie = JointPrefixMap::<IpNet, Allowance>::from_iter(map.clone());
+            let trie = JointPrefixMap::<IpNet, Action>::from_iter(map.clone());
             let networks: Vec<_> = map.into_keys().collect();
             let hits: Vec<_> =
                 (0..ADDRESSES).map(|_| inside(networks[random.random_range(0..networks.len())], &mut random)).collect();
             let mut misses = Vec::with_capacity(ADDRESSES);
             while misses.len() < ADDRESSES {
                 let addr = inside(if family == "v4" { whole_v4() } else { unicast_v6() }, &mut random);
-                if rules.allowance(addr).is_none() {
+                if rules.action(addr).is_none() {
                     misses.push(addr);
                 }
             }
@@ -71,7 +71,7 @@ fn measure(
     addrs: &[IpAddr],
     addr: impl Fn(u128) -> IpAddr + Copy,
     rules: &Rules,
-    trie: &JointPrefixMap<IpNet, Allowance>,
+    trie: &JointPrefixMap<IpNet, Action>,
 ) {
     let bits: Vec<u128> = addrs
         .iter()
@@ -80,14 +80,14 @@ fn measure(
             IpAddr::V6(addr) => addr.to_bits(),
         })
         .collect();
-    time(criterion, group, "rules", &bits, |bits| rules.allowance(addr(bits)));
+    time(criterion, group, "rules", &bits, |bits| rules.action(addr(bits)));
     time(criterion, group, "prefix-trie", &bits, |bits| trie.get_lpm(&addr(bits).into()).map(|(_, &found)| found));
     time(criterion, group, "nothing", &bits, |_| None);
 }
 
 /// Between two look-ups come two atomic additions, as an admission and a release have them: what can overlap with
 /// those overlaps here as well. `nothing` is to be subtracted.
-fn time(criterion: &mut Criterion, group: &str, name: &str, addrs: &[u128], find: impl Fn(u128) -> Option<Allowance>) {
+fn time(criterion: &mut Criterion, group: &str, name: &str, addrs: &[u128], find: impl Fn(u128) -> Option<Action>) {
     let counter = AtomicU32::new(0);
     let mut next = 0;
     criterion.benchmark_group(group).bench_function(name, |bencher| {

@@ -17,7 +17,7 @@ use axum::routing::{get, put};
 use axum::{Extension, Router};
 use connlimit::tokio::{LimitedListener, Reject, Rejecter};
 use connlimit::tower::{ConnectionInfo, ConnectionInfoLayer};
-use connlimit::{Config, ConfigError, Limiter, PeerAddr, Zone};
+use connlimit::{Config, Limiter, PeerAddr, stats::Zone};
 use core::{error::Error, fmt::Write, net::IpAddr, time::Duration};
 use std::{env, io};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,7 +48,7 @@ async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io:
 
 /// Ends the connection after this answer when its client has many, so that idle ones do not use up its limit.
 async fn hello(Extension(connection): Extension<ConnectionInfo>) -> (Option<[(HeaderName, &'static str); 1]>, String) {
-    let close = (connection.zone() == Zone::Soft).then_some([(CONNECTION, "close")]);
+    let close = (connection.usage().zone == Zone::Soft).then_some([(CONNECTION, "close")]);
     (close, format!("you have {} connections open\n", connection.open_connections()))
 }
 
@@ -61,11 +61,11 @@ async fn hold() -> Body {
 type Admin = State<(Limiter, Rejecter<TcpStream>)>;
 
 async fn set_limit(State((limiter, _)): Admin, Path(limit): Path<u32>) -> Result<(), String> {
-    config(limit).and_then(|config| limiter.set_config(config)).map_err(|error| error.to_string())
+    limiter.update_config(|config| config.with_max_per_client(limit)).map_err(|error| error.to_string())
 }
 
 /// Near means above three quarters of the limit.
-fn config(max_per_client: u32) -> Result<Config, ConfigError> {
+fn config(max_per_client: u32) -> Config {
     Config::new(max_per_client).with_counting(true).with_soft_percent(75)
 }
 
@@ -91,7 +91,7 @@ async fn client_metrics(State((limiter, rejecter)): Admin, Path(client): Path<Ip
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let limiter = Limiter::new(config(4)?);
+    let limiter = Limiter::new(config(4));
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => check(limiter).await,
         ["--listen", addr, admin] => {

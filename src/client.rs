@@ -5,11 +5,13 @@
 //! by accident. The un-mapping happens here, before any prefix is applied: masking first would fold all of
 //! IPv4 into one client.
 
-pub(crate) mod embedded;
+pub(crate) mod canonical;
+mod names;
 mod show;
 
 use crate::hash;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+pub use names::keep_names;
 
 /// One peer whose connections are counted together.
 ///
@@ -17,7 +19,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddr
 /// [`Limiter::try_acquire`](crate::Limiter::try_acquire) takes anything that converts into it.
 ///
 /// An IPv4-mapped IPv6 address ([RFC 4291, section 2.5.5.2]) is the IPv4 client, and an
-/// [`EmbeddedPolicy`](crate::EmbeddedPolicy) decides about NAT64, 6to4 and Teredo. Ports, flow labels and zone
+/// [`EmbeddedPolicy`](crate::config::EmbeddedPolicy) decides about NAT64. Ports, flow labels and zone
 /// identifiers are not part of the identity.
 ///
 /// [RFC 4291, section 2.5.5.2]: https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2
@@ -50,7 +52,7 @@ pub(crate) enum Identity {
 impl Client {
     /// A peer without an IP address: a Unix socket's path, a vsock id, a tenant.
     ///
-    /// A name never collides with an address. Two different names are told apart by a 128-bit digest keyed
+    /// Shown as `named:` and a digest, unless names are [kept](keep_names). A name never collides with an address. Two different names are told apart by a 128-bit digest keyed
     /// afresh in each process, so a peer that chooses names cannot aim at another's.
     ///
     /// # Examples
@@ -65,7 +67,10 @@ impl Client {
     /// ```
     #[must_use]
     pub fn named(name: impl AsRef<[u8]>) -> Self {
-        Self(Identity::Named(hash::digest(name.as_ref())))
+        let name = name.as_ref();
+        let digest = hash::digest(name);
+        names::note(digest, name);
+        Self(Identity::Named(digest))
     }
 
     pub(crate) const fn identity(self) -> Identity {

@@ -1,34 +1,42 @@
 //! What an operator may set. A [`Config`] that exists is valid: every method that could break it returns a
 //! [`ConfigError`] instead.
 
-use crate::EmbeddedPolicy;
-use core::fmt;
-use core::net::Ipv6Addr;
-
+mod embedded;
+mod error;
+mod limit;
 mod policy;
 #[cfg(feature = "rules")]
 mod rules;
 #[cfg(feature = "serde")]
-mod wire;
+mod serde;
+mod tiers;
 
-pub(crate) use policy::MAX_TIERS;
+pub(crate) use embedded::Nat64;
+pub use embedded::{Embedded, EmbeddedPolicy};
+pub use error::{ConfigError, TierErrorKind};
+pub use limit::Limit;
 use policy::Policy;
-pub use policy::{Family, Tier, UnknownPeer};
+pub use policy::{Family, UnknownPeer, WhenFull};
 #[cfg(feature = "rules")]
-pub use rules::{Allowance, RuleFault, Rules};
+#[cfg_attr(docsrs, doc(cfg(feature = "rules")))]
+pub use rules::{Action, RuleErrorKind, Rules};
+pub(crate) use tiers::MAX_TIERS;
+pub use tiers::Tier;
 
 /// How many connections a client may have, how clients are told apart, and how much memory the table may take.
 ///
-/// A value of this type is plain data: build it, hand it to [`Limiter::new`](crate::Limiter::new), and later hand
-/// another one to [`Limiter::set_config`](crate::Limiter::set_config) to change the limits of a running server.
-/// The *shape* of the table is fixed when the limiter is built: [prefix lengths](Self::with_ipv6_prefix),
+/// A value of this type is plain data: build it and hand it to [`Limiter::new`](crate::Limiter::new). To change a running
+/// limiter, change its configuration with [`Limiter::update_config`](crate::Limiter::update_config): what the change
+/// does not name stays as it is.
+///
+/// The *shape* of the tables is fixed when the limiter is built: [prefix lengths](Self::with_ipv6_prefix),
 /// [memory](Self::with_table_memory), [preallocation](Self::with_preallocation), [embedded IPv4
 /// clients](Self::with_embedded), which [tiers](Self::with_tier) there are and whether there is a
-/// [total](Self::with_max_total). A later configuration either leaves them unset or repeats them.
+/// [total](Self::with_max_total). Everything else may change while connections come and go.
 ///
 /// # Examples
 ///
-/// Sixteen connections per IPv4 address, and per /64 network for IPv6:
+/// Sixteen connections per IPv4 address, and per /64 network for IPv6; later thirty-two:
 ///
 /// ```
 /// use connlimit::{Config, Limiter};
@@ -36,36 +44,22 @@ pub use rules::{Allowance, RuleFault, Rules};
 /// let limiter = Limiter::new(Config::new(16).with_ipv6_prefix(64)?);
 /// assert_eq!(limiter.config().max_per_client(), 16);
 ///
-/// limiter.set_config(Config::new(32))?; // the prefix stays as it was built
+/// limiter.update_config(|config| config.with_max_per_client(32))?;
+/// assert_eq!(limiter.config().max_per_client(), 32);
 /// assert_eq!(limiter.config().ipv6_prefix(), 64);
-/// # Ok::<(), connlimit::ConfigError>(())
+/// # Ok::<(), connlimit::config::ConfigError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "wire::Wire", into = "wire::Wire"))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize, ::serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "serde::Text", into = "serde::Text"))]
 pub struct Config {
-    max_per_client: u32,
-    when_full: WhenFull,
+    max_per_client: Limit,
     policy: Policy,
     #[cfg(feature = "rules")]
     rules: Rules,
     pub(crate) shape: Shape,
     #[cfg(connlimit_model)]
     pub(crate) life: crate::sync::Life,
-}
-
-/// What happens to a client that is not tracked yet when the table is at its memory bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// Reject it with [`Rejected::TableFull`](crate::Rejected::TableFull): limits hold, newcomers wait.
-    #[default]
-    Reject,
-    /// Admit it with a permit that does not count for a client: newcomers pass, unlimited and unseen, until there is
-    /// room. [Tiers](Config::with_tier) that have room and the [total](Config::with_max_total) do count them.
-    AdmitUntracked,
 }
 
 /// The part that is fixed when a limiter is built; `None` means "the default" there, and "as built" later.
@@ -83,17 +77,31 @@ const DEFAULT_TABLE_MEMORY: usize = 256 << 20;
 const MIN_TABLE_MEMORY: usize = 1 << 20;
 
 impl Config {
-    /// At most `max_per_client` connections for each client; 0 means no limit, and connections are still counted.
-    ///
-    /// A count never exceeds 2<sup>30</sup> - 1 for one client; a larger limit acts like that one.
+    /// At most `max_per_client` connections for each client. There is no default: a limiter without a limit is asked for
+    /// by name, [`Limit::Unlimited`].
     #[must_use]
-    pub fn new(max_per_client: u32) -> Self {
-        Self { max_per_client, ..Self::default() }
+    pub fn new(max_per_client: impl Into<Limit>) -> Self {
+        Self {
+            max_per_client: max_per_client.into(),
+            policy: Policy::default(),
+            #[cfg(feature = "rules")]
+            rules: Rules::default(),
+            shape: Shape::default(),
+            #[cfg(connlimit_model)]
+            life: crate::sync::Life::default(),
+        }
     }
 
-    /// Connections that one client may have open; 0 means no limit.
+    /// Changes the limit of each client, and nothing else.
     #[must_use]
-    pub const fn max_per_client(&self) -> u32 {
+    pub fn with_max_per_client(mut self, max_per_client: impl Into<Limit>) -> Self {
+        self.max_per_client = max_per_client.into();
+        self
+    }
+
+    /// Connections that one client may have open.
+    #[must_use]
+    pub const fn max_per_client(&self) -> Limit {
         self.max_per_client
     }
 
@@ -134,7 +142,7 @@ impl Config {
     /// # Examples
     ///
     /// ```
-    /// use connlimit::{Config, Embedded, EmbeddedPolicy, Limiter};
+    /// use connlimit::{Config, Limiter, config::{Embedded, EmbeddedPolicy}};
     /// use std::net::IpAddr;
     ///
     /// let translator = EmbeddedPolicy::default()
@@ -154,17 +162,12 @@ impl Config {
     }
 
     /// Bounds the memory of the tables, in bytes. The default is 256 MiB; IPv4, IPv6 and named clients have
-    /// separate shares, so that a flood of one kind cannot crowd out another. Fixed when the limiter is built.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::TableMemory`] when `bytes` is below 1 MiB.
-    pub fn with_table_memory(mut self, bytes: usize) -> Result<Self, ConfigError> {
-        if bytes < MIN_TABLE_MEMORY {
-            return Err(ConfigError::TableMemory(bytes));
-        }
-        self.shape.table_memory = Some(bytes);
-        Ok(self)
+    /// separate shares, so that a flood of one kind cannot crowd out another. Less than 1 MiB acts as 1 MiB. Fixed when
+    /// the limiter is built.
+    #[must_use]
+    pub const fn with_table_memory(mut self, bytes: usize) -> Self {
+        self.shape.table_memory = Some(if bytes < MIN_TABLE_MEMORY { MIN_TABLE_MEMORY } else { bytes });
+        self
     }
 
     /// Allocates all table memory when the limiter is built, instead of growing and shrinking with the crowd.
@@ -172,13 +175,6 @@ impl Config {
     #[must_use]
     pub const fn with_preallocation(mut self, preallocate: bool) -> Self {
         self.shape.preallocation = Some(preallocate);
-        self
-    }
-
-    /// Decides what happens to newcomers when the table is at its [memory bound](Self::with_table_memory).
-    #[must_use]
-    pub const fn with_when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
         self
     }
 
@@ -221,12 +217,6 @@ impl Config {
         matches!(self.shape.preallocation, Some(true))
     }
 
-    /// What happens to newcomers when the table is at its memory bound.
-    #[must_use]
-    pub const fn when_full(&self) -> WhenFull {
-        self.when_full
-    }
-
     /// This configuration with every part of the shape spelt out, as a limiter keeps it.
     pub(crate) fn resolved(mut self) -> Self {
         self.shape = Shape {
@@ -245,63 +235,12 @@ impl Config {
             if new.is_none() || new == built { Ok(()) } else { Err(ConfigError::FixedAtBuild(what)) }
         }
         let built = &current.shape;
-        agree(self.shape.ipv4_prefix, built.ipv4_prefix, "the IPv4 prefix length")?;
-        agree(self.shape.ipv6_prefix, built.ipv6_prefix, "the IPv6 prefix length")?;
-        agree(self.shape.table_memory, built.table_memory, "the table memory")?;
+        agree(self.shape.ipv4_prefix, built.ipv4_prefix, "ipv4_prefix")?;
+        agree(self.shape.ipv6_prefix, built.ipv6_prefix, "ipv6_prefix")?;
+        agree(self.shape.table_memory, built.table_memory, "table_memory")?;
         agree(self.shape.preallocation, built.preallocation, "preallocation")?;
-        agree(self.shape.embedded.as_ref(), built.embedded.as_ref(), "the treatment of embedded IPv4 addresses")?;
+        agree(self.shape.embedded.as_ref(), built.embedded.as_ref(), "embedded")?;
         self.shape = built.clone();
         self.with_policy_of(current)
     }
 }
-
-/// What is wrong with a configuration. The configuration in force is left as it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// An IPv4 prefix length above 32.
-    Ipv4Prefix(u8),
-    /// An IPv6 prefix length above 128.
-    Ipv6Prefix(u8),
-    /// A memory bound, in bytes, below 1 MiB.
-    TableMemory(usize),
-    /// A NAT64 prefix that [RFC 6052, section 2.2](https://www.rfc-editor.org/rfc/rfc6052#section-2.2) does not
-    /// allow: its network and its length.
-    Nat64Prefix(Ipv6Addr, u8),
-    /// One tier more than four, or one that is not wider than the tier before.
-    Tier(Tier),
-    /// A soft share above 100 percent.
-    SoftPercent(u8),
-    /// A rule that cannot stand: its network, as it was given, and why.
-    #[cfg(feature = "rules")]
-    Rule {
-        /// The network, as it was given.
-        network: String,
-        /// What is wrong with the rule.
-        fault: RuleFault,
-    },
-    /// [`set_config`](crate::Limiter::set_config) was asked to change something that is fixed when a limiter is
-    /// built; the text names it.
-    FixedAtBuild(&'static str),
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ipv4Prefix(bits) => write!(f, "IPv4 prefix length {bits} is above 32"),
-            Self::Ipv6Prefix(bits) => write!(f, "IPv6 prefix length {bits} is above 128"),
-            Self::TableMemory(bytes) => write!(f, "table memory of {bytes} bytes is below 1 MiB"),
-            Self::Nat64Prefix(network, bits) => write!(f, "{network}/{bits} is no NAT64 prefix"),
-            Self::Tier(tier) => {
-                let (v4, v6) = (tier.ipv4_prefix(), tier.ipv6_prefix());
-                write!(f, "tier of /{v4} and /{v6} networks is not wider than the one before, or the fifth")
-            }
-            Self::SoftPercent(percent) => write!(f, "soft share of {percent} percent is above 100"),
-            #[cfg(feature = "rules")]
-            Self::Rule { network, fault } => write!(f, "rule for {network}: {fault}"),
-            Self::FixedAtBuild(what) => write!(f, "{what} is fixed when the limiter is built"),
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}

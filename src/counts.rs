@@ -1,8 +1,8 @@
 //! The tables of one limiter, and the way from a client to its key in each.
 
-use crate::client::embedded::{Canonical, EmbeddedPolicy, canonical};
+use crate::client::canonical::{Canonical, canonical};
 use crate::client::{Client, Identity};
-use crate::config::{Config, Family, Tier};
+use crate::config::{Config, EmbeddedPolicy, Family, Limit, Tier};
 use crate::epoch::{Anew, Enter, Guard};
 use crate::rejected::Rejected;
 use crate::table::{Held, MAX_COUNT, Refusal, Table};
@@ -197,10 +197,11 @@ pub(crate) enum Above<'a> {
 impl Above<'_> {
     /// What `config` allows here.
     pub(crate) fn limit(&self, config: &Config) -> u32 {
-        no_limit_if_zero(match self {
-            Self::Tier { tier, .. } => config.tiers().get(*tier).map_or(0, Tier::limit),
-            Self::Total { .. } => config.max_total().unwrap_or(0),
-        })
+        let limit = match self {
+            Self::Tier { tier, .. } => config.tiers().get(*tier).map(Tier::limit),
+            Self::Total { .. } => config.max_total(),
+        };
+        limit.map_or(MAX_COUNT, Limit::count)
     }
 
     pub(crate) const fn rejection(&self) -> Rejected {
@@ -227,8 +228,3 @@ impl Above<'_> {
 
 /// The one key of the table that counts all connections.
 const TOTAL: u32 = 0;
-
-/// A limit as the tables want it: at least one, and no limit is the most that can be counted.
-pub(crate) const fn no_limit_if_zero(limit: u32) -> u32 {
-    if limit == 0 { MAX_COUNT } else { limit }
-}

@@ -33,26 +33,27 @@
 //! and `stats` tell what is there, by way of `table::walk`; `tally` counts what was decided, and `audit` knows where
 //! permits were taken. Atomics come from `sync` and epochs from `epoch`, and from nowhere else.
 
-mod adapters;
-mod audit;
-mod batch;
-mod client;
-mod clients;
-mod config;
-mod counts;
-pub mod design;
-mod epoch;
+// In the order in which an address passes through them.
+pub mod client;
+pub mod config;
 mod hash;
+mod counts;
+mod table;
 mod limiter;
 mod permit;
-mod policy;
 mod rejected;
+mod clients;
+pub mod stats;
+mod tally;
+#[cfg(feature = "audit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+pub mod audit;
+mod epoch;
+mod sync;
+mod adapters;
+pub mod design;
 #[cfg(all(test, connlimit_shuttle))]
 mod scenarios;
-mod stats;
-mod sync;
-mod table;
-mod tally;
 
 #[cfg(any(feature = "axum", feature = "tower"))]
 pub use adapters::PeerAddr;
@@ -77,20 +78,13 @@ pub use adapters::tower;
 #[cfg(feature = "tracing")]
 pub use adapters::tracing;
 pub use adapters::{LimitedStream, net};
-#[cfg(feature = "audit")]
-pub use audit::{Mismatch, Outstanding};
-pub use batch::Batch;
+#[doc(inline)]
 pub use client::Client;
-pub use client::embedded::{Embedded, EmbeddedPolicy};
-pub use clients::{ClientCount, Clients};
-#[cfg(feature = "rules")]
-pub use config::{Allowance, RuleFault, Rules};
-pub use config::{Config, ConfigError, Family, Tier, UnknownPeer, WhenFull};
-pub use limiter::Limiter;
+#[doc(inline)]
+pub use config::Config;
+pub use limiter::{Admission, Batch, Limiter};
 pub use permit::Permit;
-pub use policy::{Admission, Zone};
 pub use rejected::Rejected;
-pub use stats::{Decisions, Rejections, Stats, TableStats};
 
 /// The code of the README is compiled and run with the other examples, where all of it can be.
 #[doc = include_str!("../README.md")]

@@ -1,24 +1,29 @@
 //! The limiter: a handle on the counts and the configuration in force.
 
+mod batch;
+mod layered;
 #[cfg(all(test, connlimit_loom))]
 mod models;
+mod usage;
 
+#[cfg(feature = "audit")]
 use crate::audit::Registry;
-use crate::batch::Batch;
 use crate::client::{Client, Identity};
 use crate::config::{Config, ConfigError, Family, WhenFull};
-use crate::counts::{Counts, no_limit_if_zero};
+use crate::counts::Counts;
 use crate::epoch::{Anew, Enter, Guard, pin};
 use crate::permit::Permit;
 use crate::rejected::Rejected;
 use crate::sync::{Acquire, Arc, ArcCell, AtomicPtr, AtomicU32, Mutex, Release, lock};
 use crate::table::{Held, Refusal};
 use crate::tally::Tally;
+pub use batch::Batch;
 use core::borrow::Borrow;
 use core::fmt;
 use core::net::Ipv4Addr;
 use core::ops::Deref;
 use crossbeam_utils::CachePadded;
+pub use usage::{Admission, Usage, Zone};
 
 /// Limits how many connections each client may have open at once.
 ///
@@ -64,10 +69,10 @@ struct Inner {
     hot: CachePadded<Hot>,
     /// The configuration in force.
     config: ArcCell<Config>,
-    /// Held by `set_config`, so that `hot.limit` cannot fall behind `config` when two calls race.
+    /// Held while a configuration is put in force, so that `hot.limit` cannot fall behind `config` when two calls race.
     writer: Mutex<()>,
     tally: Tally,
-    #[cfg_attr(not(feature = "audit"), expect(dead_code, reason = "it is nothing then"))]
+    #[cfg(feature = "audit")]
     registry: Registry,
 }
 
@@ -79,7 +84,7 @@ struct Hot {
     counts: Counts,
 }
 
-/// The limit of a configuration that is more than one limit: no limit of the tables is zero.
+/// Stands for a configuration that is more than one limit.
 const BY_POLICY: u32 = 0;
 
 impl Limiter {
@@ -101,6 +106,7 @@ impl Limiter {
                 config: ArcCell::new(config),
                 writer: Mutex::new(()),
                 tally: Tally::new(),
+                #[cfg(feature = "audit")]
                 registry: Registry::new(),
             }),
         }
@@ -140,34 +146,85 @@ impl Limiter {
     #[inline]
     #[cfg_attr(feature = "audit", track_caller)]
     pub fn try_acquire(&self, client: impl Into<Client>) -> Result<Permit, Rejected> {
-        let client = client.into();
-        self.entered(client, self.acquire(client, Anew))
+        self.acquire(client.into(), None, Anew)
     }
 
+    /// Counts one more connection of `client` like [`try_acquire`](Self::try_acquire), with `limit` in place of the
+    /// configuration's limit per client: a tenant's plan, or this machine's share of what a client may have in a fleet.
+    ///
+    /// After an admission the client has at most `limit` connections open, however many the configuration would allow it,
+    /// and whichever limits other calls named. 0 rejects. A `limit` below what the client has open closes nothing.
+    ///
+    /// It takes the place of [`Config::max_per_client`] and of the limit that a rule names; a rule that lifts the limit
+    /// lifts that of tiers and of the total, not this one. All else is as configured: a rule that denies,
+    /// [tiers](Config::with_tier), the [total](Config::with_max_total), [counting](Config::with_counting), what happens
+    /// when the table is [full](Config::with_when_full), a [dry run](Config::with_dry_run), which enforces no limit, this
+    /// one included, and a [shadow](Config::with_shadow), whose limit per client is `limit` too.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire); [`Rejected::ClientLimit`] when the client has `limit` connections open.
+    ///
+    /// # Examples
+    ///
+    /// Each tenant has the limit of its plan:
+    ///
+    /// ```
+    /// use connlimit::{Client, Config, Limiter, Rejected};
+    ///
+    /// let limiter = Limiter::new(Config::new(10));
+    /// let (small, large) = (Client::named("tenant-17"), Client::named("tenant-4"));
+    ///
+    /// let first = limiter.try_acquire_within(small, 1)?;
+    /// assert_eq!(limiter.try_acquire_within(small, 1).unwrap_err(), Rejected::ClientLimit);
+    ///
+    /// let many: Result<Vec<_>, _> = (0..25).map(|_| limiter.try_acquire_within(large, 25)).collect();
+    /// assert_eq!(many?.len(), 25);
+    /// # drop(first);
+    /// # Ok::<(), Rejected>(())
+    /// ```
+    #[inline]
+    #[cfg_attr(feature = "audit", track_caller)]
+    pub fn try_acquire_within(&self, client: impl Into<Client>, limit: u32) -> Result<Permit, Rejected> {
+        self.acquire(client.into(), Some(limit), Anew)
+    }
+
+    /// Within `within`, or without it within what the configuration says.
     #[inline(always)]
-    pub(crate) fn acquire(&self, client: Client, enter: impl Enter) -> Result<Permit, Rejected> {
+    #[cfg_attr(feature = "audit", track_caller)]
+    fn acquire(&self, client: Client, within: Option<u32>, enter: impl Enter) -> Result<Permit, Rejected> {
         match client.identity() {
-            Identity::V4(addr) => self.acquire_ipv4(addr, enter),
-            Identity::V6(_) | Identity::Named(_) => self.acquire_any(client, enter),
+            Identity::V4(addr) => self.acquire_ipv4(addr, within, enter),
+            Identity::V6(_) | Identity::Named(_) => self.acquire_any(client, within, enter),
         }
     }
 
-    /// The way of most: in line, and from end to end in registers.
+    /// The common case, one IPv4 client and one limit. Inlined so that the result stays in registers.
     #[inline(always)]
-    fn acquire_ipv4(&self, addr: Ipv4Addr, enter: impl Enter) -> Result<Permit, Rejected> {
-        let limit = self.limit();
-        if limit == BY_POLICY {
-            return self.acquire_any(addr.into(), enter);
+    #[cfg_attr(feature = "audit", track_caller)]
+    fn acquire_ipv4(&self, addr: Ipv4Addr, within: Option<u32>, enter: impl Enter) -> Result<Permit, Rejected> {
+        let configured = self.limit();
+        if configured == BY_POLICY {
+            return self.acquire_any(addr.into(), within, enter);
+        }
+        let limit = within.unwrap_or(configured);
+        if limit == 0 {
+            return Err(Rejected::ClientLimit);
         }
         let counts = self.counts();
         self.answer(counts.v4().acquire(counts.ipv4_key(addr), limit, enter), Family::Ipv4)
     }
 
     #[inline(never)]
-    fn acquire_any(&self, client: Client, enter: impl Enter) -> Result<Permit, Rejected> {
-        let limit = self.limit();
-        if limit == BY_POLICY {
-            return self.acquire_by_policy(client, enter.enter().borrow());
+    #[cfg_attr(feature = "audit", track_caller)]
+    fn acquire_any(&self, client: Client, within: Option<u32>, enter: impl Enter) -> Result<Permit, Rejected> {
+        let configured = self.limit();
+        if configured == BY_POLICY {
+            return self.acquire_layered(client, within, enter.enter().borrow());
+        }
+        let limit = within.unwrap_or(configured);
+        if limit == 0 {
+            return Err(Rejected::ClientLimit);
         }
         let key = self.counts().key(client);
         self.answer(self.counts().acquire(key, limit, enter), key.family())
@@ -175,7 +232,8 @@ impl Limiter {
 
     #[inline(always)]
     fn limit(&self) -> u32 {
-        // ORDERING: Acquire, with the Release in `set_config`: who sees a limit also sees the configuration it is of.
+        // ORDERING: Acquire, pairs with Release in `install`. A thread that sees a limit also sees the configuration that it
+        // is of; without it, a thread that finds `BY_POLICY` could read the configuration before.
         self.inner.hot.limit.load(Acquire)
     }
 
@@ -194,12 +252,6 @@ impl Limiter {
             WhenFull::Reject => Err(Rejected::TableFull),
             WhenFull::AdmitUntracked => Ok(Permit::untracked()),
         }
-    }
-
-    /// A guard for accept loops: admits a batch of connections for the price of one entry into the table.
-    #[must_use]
-    pub fn batch(&self) -> Batch<'_> {
-        Batch::new(self)
     }
 
     /// Open connections of `client`, as of one moment within the call.
@@ -244,12 +296,12 @@ impl Limiter {
         &self.inner.tally
     }
 
-    /// The configuration in force, without the price of counting who reads it.
+    /// The configuration in force, borrowed under the guard; touches no reference count.
     #[inline]
-    pub(crate) fn policy<'a>(&'a self, _: &'a Guard) -> &'a Config {
-        // ORDERING: Acquire, with the Release in `set_config`: it is initialised.
+    fn pinned_config<'a>(&'a self, _: &'a Guard) -> &'a Config {
+        // ORDERING: Acquire, pairs with Release in `install`. Without it: a configuration that is not initialised.
         let config = self.inner.hot.policy.load(Acquire);
-        // SAFETY: `config` holds it, until the last handle goes; or `set_config` has replaced it and leaves it to the
+        // SAFETY: `config` holds it, until the last handle goes; or `install` has replaced it and leaves it to the
         // epoch, and the guard is pinned.
         let config = unsafe { &*config };
         #[cfg(connlimit_model)]
@@ -267,30 +319,85 @@ impl Limiter {
         self.inner.config.load_full()
     }
 
-    /// Replaces the configuration, while admissions go on undisturbed.
+    /// Changes the configuration in force, while admissions go on undisturbed: what the change does not name stays as it is.
     ///
-    /// Admissions that start after this returns decide by the new one. No connection is closed: a client that has
-    /// more than a lowered limit keeps what it has, and gets nothing new until it is below.
+    /// `change` gets the configuration in force and returns the one to be; it may return a `Result`, as builders that can
+    /// fail do. When another thread was faster, `change` runs again on what that thread has set, so of two changes none is
+    /// lost. No lock is held while it runs.
+    ///
+    /// Admissions that start after this returns decide by the new configuration. No connection is closed: a client that
+    /// has more than a lowered limit keeps what it has, and gets nothing new until it is below.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::FixedAtBuild`] when `config` sets something that is fixed when a limiter is built (see
-    /// [`Config`]) other than it was. Nothing has changed then.
+    /// What `change` returns, and [`ConfigError::FixedAtBuild`] when it sets something that is fixed when a limiter is built
+    /// (see [`Config`]) other than it was. Nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::{Config, Limiter};
+    ///
+    /// let limiter = Limiter::new(Config::new(16).with_tier(24, 48, 256)?.with_max_total(10_000));
+    /// limiter.update_config(|config| config.with_max_per_client(32))?;
+    /// limiter.update_config(|config| config.with_tier(24, 48, 512))?;
+    /// assert_eq!(limiter.config().max_total(), Some(10_000.into()), "as it was");
+    /// # Ok::<(), connlimit::config::ConfigError>(())
+    /// ```
+    pub fn update_config<R>(&self, mut change: impl FnMut(Config) -> R) -> Result<(), ConfigError>
+    where
+        R: Into<Result<Config, ConfigError>>,
+    {
+        loop {
+            let current = self.config();
+            let changed = change(Config::clone(&current)).into()?;
+            // Another thread's change came in between: this one would undo it.
+            if self.install(changed, Some(&current))? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Replaces the whole configuration, while admissions go on undisturbed: what `config` leaves out is switched off,
+    /// limits of tiers, the total and rules among them. To change a part, use [`update_config`](Self::update_config).
+    ///
+    /// The shape alone, which is fixed when a limiter is built (see [`Config`]), stays where `config` does not name it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::FixedAtBuild`] when `config` sets a part of the shape other than it was. Nothing has changed then.
     pub fn set_config(&self, config: Config) -> Result<(), ConfigError> {
+        self.install(config, None).map(|_| ())
+    }
+
+    /// Puts `config` in force, unless the one in force is not `expected`.
+    fn install(&self, config: Config, expected: Option<&Arc<Config>>) -> Result<bool, ConfigError> {
         let inner = &*self.inner;
         let _writer = lock(&inner.writer);
-        let config = Arc::new(config.adapted_to(&inner.config.load())?);
+        let current = inner.config.load_full();
+        if expected.is_some_and(|expected| !Arc::ptr_eq(expected, &current)) {
+            return Ok(false);
+        }
+        let config = Arc::new(config.adapted_to(&current)?);
         let limit = mirrored_limit(&config);
-        // ORDERING: Release, with the Acquire in `policy`.
+        // ORDERING: Release, pairs with Acquire in `pinned_config`.
         inner.hot.policy.store(Arc::as_ptr(&config).cast_mut(), Release);
         let replaced = inner.config.swap(config);
-        // A thread that is pinned may have found it through `policy`. And not to lie in this thread's bag for long.
+        // Pinned threads may still read the old configuration, so the epoch frees it; flushed so that it does not linger in
+        // this thread's local bag.
         let guard = pin();
         guard.defer(move || drop(replaced));
         guard.flush();
-        // ORDERING: Release, with the Acquire in `limit`.
+        // ORDERING: Release, pairs with Acquire in `limit`.
         inner.hot.limit.store(limit, Release);
-        Ok(())
+        Ok(true)
+    }
+}
+
+impl From<Config> for Result<Config, ConfigError> {
+    /// A change that cannot fail; see [`Limiter::update_config`].
+    fn from(config: Config) -> Self {
+        Ok(config)
     }
 }
 
@@ -301,5 +408,6 @@ impl fmt::Debug for Limiter {
 }
 
 fn mirrored_limit(config: &Config) -> u32 {
-    if config.is_plain() { no_limit_if_zero(config.max_per_client()) } else { BY_POLICY }
+    // A limit of 0 looks like `BY_POLICY`, and goes that way.
+    if config.is_plain() { config.max_per_client().count() } else { BY_POLICY }
 }

@@ -2,6 +2,7 @@
 
 mod charge;
 
+#[cfg(feature = "audit")]
 use crate::audit::Entry;
 use crate::table::Held;
 use charge::Charge;
@@ -14,6 +15,13 @@ use charge::Charge;
 ///
 /// Releasing *happens before* the admission that takes the freed place: what a thread did before it dropped its
 /// permit is seen by the thread that is admitted in its stead (release and acquire, as with a semaphore).
+///
+/// # A permit has to be kept
+///
+/// The connection is counted for as long as the permit lives. `let _ = limiter.try_acquire(client)?;` drops it at once and
+/// counts nothing, and the compiler does not warn of it: bind it to a name (`let _permit = …`), or better, tie it to the
+/// stream with [`LimitedStream`](crate::LimitedStream). The lint `let_underscore_drop` of rustc finds such lines:
+/// `#![warn(let_underscore_drop)]`.
 ///
 /// [`core::mem::forget`] leaks exactly this one count, for as long as the limiter lives, and the piece of the table
 /// that holds it.
@@ -36,28 +44,24 @@ use charge::Charge;
 /// ```
 #[derive(Debug)]
 #[must_use = "the connection stops being counted when its permit is dropped"]
-pub struct Permit(
-    Charge,
-    #[cfg_attr(feature = "audit", expect(dead_code, reason = "it is there to be dropped"))] Entry,
-);
+pub struct Permit(Charge);
 
-#[cfg(not(feature = "audit"))]
 const _: () = assert!(size_of::<Option<Permit>>() == size_of::<usize>());
 
 impl Permit {
     #[inline]
     pub(crate) fn counted(held: Held) -> Self {
-        Self(Charge::client(held), Entry::NONE)
+        Self(Charge::client(held))
     }
 
     pub(crate) const fn untracked() -> Self {
-        Self(Charge::NOTHING, Entry::NONE)
+        Self(Charge::NOTHING)
     }
 
-    /// With a place in the registry of permits that are out.
+    /// Takes its place in the registry of permits that are out along.
     #[cfg(feature = "audit")]
-    pub(crate) fn entered(self, entry: Entry) -> Self {
-        Self(self.0, entry)
+    pub(crate) fn note(&mut self, entry: Entry) {
+        self.0.note(entry);
     }
 
     /// Takes another counter along.
@@ -66,32 +70,10 @@ impl Permit {
     }
 
     /// Whether the connection counts for its client. It does, unless the table was full or the peer unknown, and the
-    /// configuration says to admit untracked [then](crate::WhenFull::AdmitUntracked).
+    /// configuration says to admit untracked [then](crate::config::WhenFull::AdmitUntracked).
     #[must_use]
     pub fn is_tracked(&self) -> bool {
         self.0.see_own(|own| own.is_some())
-    }
-
-    /// Connections that this permit's client has open now, this one included, without a look-up. 0 when the connection
-    /// is [not tracked](Self::is_tracked).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use connlimit::{Config, Limiter};
-    /// use std::net::Ipv4Addr;
-    ///
-    /// let limiter = Limiter::new(Config::new(10));
-    /// let first = limiter.try_acquire(Ipv4Addr::LOCALHOST)?;
-    /// let second = limiter.try_acquire(Ipv4Addr::LOCALHOST)?;
-    /// assert_eq!(first.open(), 2);
-    /// drop(second);
-    /// assert_eq!(first.open(), 1);
-    /// # Ok::<(), connlimit::Rejected>(())
-    /// ```
-    #[must_use]
-    pub fn open(&self) -> u32 {
-        self.0.see_own(|own| own.map_or(0, Held::open))
     }
 }
 

@@ -15,7 +15,7 @@ mod world;
 use crate::epoch::{Anew, pin};
 use crate::sync::{self, living};
 use crate::table::{Held, Key, Refusal, Table};
-use crate::{Config, Rejected, Tier};
+use crate::{Config, Rejected};
 use core::hash::BuildHasher;
 use ledger::{Answer, Ledger};
 use shuttle::rand::{Rng, thread_rng};
@@ -80,7 +80,7 @@ fn clients_come_and_go_while_the_table_grows_and_shrinks() {
             for _ in 0..2 {
                 world.limiter.reclaim();
                 let seen = world.limiter.clients().filter(|seen| seen.client == addr(10).into());
-                assert_eq!(seen.map(|seen| seen.open).collect::<Vec<_>>(), [1], "who stays is seen once");
+                assert_eq!(seen.map(|seen| seen.open_connections).collect::<Vec<_>>(), [1], "who stays is seen once");
             }
         };
         let guests = together(4, || world.visit(0..10, 9), another);
@@ -109,7 +109,7 @@ fn limits_change_while_clients_come_and_go() {
         };
         let guests = together(3, || world.visit(0..2, 8), change);
         world.check(0..2);
-        let most = world.limiter.top(1).first().map_or(0, |client| client.open);
+        let most = world.limiter.top(1).first().map_or(0, |client| client.open_connections);
         drop(guests);
         world.check(0..2);
         most.into()
@@ -162,7 +162,7 @@ fn a_full_table_refuses_only_new_clients() {
         table.reclaim();
         let left = table.census();
         let overflows = left.slots.saturating_sub(SLOTS) / 2;
-        assert_eq!((left.levels, left.open), (1, 0));
+        assert_eq!((left.levels, left.open_connections), (1, 0));
         assert_eq!(left.reserved_bytes, smallest as u64 + overflows * OVERFLOW as u64, "all else has come back");
         refused.into_inner().unwrap()
     });
@@ -174,7 +174,8 @@ fn the_limiter_goes_while_permits_change_threads() {
     explore("the end", 3, || {
         let total = thread_rng().gen_bool(0.5);
         let config = Config::new(2);
-        let world = Arc::new(World::new(if total { config.with_max_total(0) } else { config }));
+        let world =
+            Arc::new(World::new(if total { config.with_max_total(crate::config::Limit::Unlimited) } else { config }));
         let sent = sync::Mutex::new(Vec::new());
         thread::scope(|scope| {
             for _ in 0..4 {
@@ -216,8 +217,7 @@ fn first_connections_meet_at_the_total() {
 #[test]
 fn a_client_its_network_and_the_total_agree() {
     explore("tiers", 5, || {
-        let tier = Tier::new(31, 128, 3).unwrap();
-        let world = World::new(Config::new(2).with_tier(tier).unwrap().with_max_total(5))
+        let world = World::new(Config::new(2).with_tier(31, 128, 3).unwrap().with_max_total(5))
             .with(3, Rejected::TierLimit, |client| client / 2)
             .with(5, Rejected::TotalLimit, |_| 0);
         let guests = together(3, || world.visit(0..6, 7), || drop(world.acquire(0)));

@@ -1,6 +1,8 @@
 //! The state of a limiter in numbers.
 
+pub use crate::clients::{ClientCount, Clients};
 use crate::limiter::Limiter;
+pub use crate::limiter::{Usage, Zone};
 use crate::table::Table;
 use crate::tally::{Event, Sums};
 use core::iter::Sum;

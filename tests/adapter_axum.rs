@@ -7,7 +7,7 @@ use axum::serve::ListenerExt;
 use axum::{Extension, Router, routing::get};
 use connlimit::tokio::{LimitedListener, Reject};
 use connlimit::tower::{ConnectionInfo, ConnectionInfoLayer};
-use connlimit::{Config, Limiter, PeerAddr, Zone};
+use connlimit::{Config, Limiter, PeerAddr, stats::Zone};
 use core::net::SocketAddr;
 use loopback::{Scripted, TENANT, client, dial, eventually, listen, until_closed, within};
 use std::io::ErrorKind;
@@ -73,9 +73,9 @@ async fn handlers_know_their_peer_and_how_many_connections_it_has() {
 #[tokio::test]
 async fn handlers_know_whether_their_client_is_in_the_soft_zone() {
     let (socket, addr) = listen().await;
-    let limiter = Limiter::new(Config::new(4).with_soft_percent(50).unwrap());
+    let limiter = Limiter::new(Config::new(4).with_soft_percent(50));
     let app = Router::new()
-        .route("/zone", get(|info: Extension<ConnectionInfo>| async move { format!("{:?}", info.zone()) }))
+        .route("/zone", get(|info: Extension<ConnectionInfo>| async move { format!("{:?}", info.usage().zone) }))
         .layer(ConnectionInfoLayer::new(limiter.clone()))
         .into_make_service_with_connect_info::<PeerAddr>();
     let listener = LimitedListener::new(socket, limiter.clone());
@@ -93,7 +93,7 @@ async fn handlers_know_whether_their_client_is_in_the_soft_zone() {
     streams.truncate(2);
     eventually("two releases", || limiter.open_connections(client(1)) == 2).await;
     assert_eq!(ask(&mut streams[0], "/zone").await, "Normal");
-    limiter.set_config(Config::new(2).with_soft_percent(50).unwrap()).unwrap();
+    limiter.set_config(Config::new(2).with_soft_percent(50)).unwrap();
     assert_eq!(ask(&mut streams[0], "/zone").await, "Soft", "by the limit that is in force");
 }
 

@@ -36,7 +36,7 @@ async fn serve() -> (SocketAddr, Limiter, Arc<Mutex<Vec<Arc<Permit>>>>) {
             }),
         )
         .layer(LimitRequestsLayer::new(requests.clone(), forwarded));
-    let listener = LimitedListener::new(socket, Limiter::new(Config::new(0)));
+    let listener = LimitedListener::new(socket, Limiter::new(Config::new(connlimit::config::Limit::Unlimited)));
     let app = app.into_make_service_with_connect_info::<PeerAddr>();
     tokio::spawn(async { axum::serve(listener, app).await });
     (addr, requests, upgraded)

@@ -65,7 +65,7 @@ fn a_scrape_shows_what_the_limiter_knows() {
 
 #[test]
 fn clients_are_named_up_to_a_number_and_from_a_count() {
-    let limiter = Limiter::new(Config::new(0));
+    let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
     let _permits = crowd(&limiter, 40);
     let named = |most, at_least| {
         let mut registry = Registry::default();
@@ -88,7 +88,7 @@ fn two_limiters_are_told_apart_by_a_label() {
     let mut registry = Registry::default();
     let mut permits = Vec::new();
     for (name, hosts) in [("public", 1), ("internal", 2)] {
-        let limiter = Limiter::new(Config::new(0));
+        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
         permits.push(crowd(&limiter, hosts));
         registry
             .sub_registry_with_label(("limiter".into(), name.into()))

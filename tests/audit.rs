@@ -2,7 +2,7 @@
 #![cfg(all(feature = "audit", not(any(connlimit_model, miri))))] // Miri would rightly report the leaks that are made here.
 #![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
-use connlimit::{Client, Config, Limiter, Tier, WhenFull};
+use connlimit::{Client, Config, Limiter, config::WhenFull};
 use std::{net::Ipv4Addr, panic::Location, thread};
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -20,7 +20,7 @@ fn lines(limiter: &Limiter) -> Vec<(Client, u32)> {
 
 #[test]
 fn each_way_to_a_permit_names_the_line_of_its_caller() {
-    let limiter = Limiter::new(Config::new(0));
+    let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited).with_audit(true));
     let client = Client::from(CLIENT);
     let first = limiter.try_acquire(CLIENT).unwrap();
     let mut expected = vec![(client, line!() - 1)];
@@ -41,7 +41,7 @@ fn each_way_to_a_permit_names_the_line_of_its_caller() {
 
 #[test]
 fn a_permit_that_is_forgotten_stays_on_the_list() {
-    let limiter = Limiter::new(Config::new(2));
+    let limiter = Limiter::new(Config::new(2).with_audit(true));
     #[expect(clippy::mem_forget, reason = "the leak to be found")]
     std::mem::forget(limiter.try_acquire(CLIENT).unwrap());
     let line = line!() - 1;
@@ -52,13 +52,13 @@ fn a_permit_that_is_forgotten_stays_on_the_list() {
 
 #[test]
 fn what_was_rejected_or_is_not_counted_is_not_entered() {
-    let limiter = Limiter::new(Config::new(1));
+    let limiter = Limiter::new(Config::new(1).with_audit(true));
     let _permit = limiter.try_acquire(CLIENT).unwrap();
     assert!(limiter.try_acquire(CLIENT).is_err());
     assert!(limiter.try_acquire_with_usage(CLIENT).is_err());
     assert_eq!(limiter.audit().len(), 1);
 
-    let config = Config::new(1).with_table_memory(1 << 20).unwrap().with_when_full(WhenFull::AdmitUntracked);
+    let config = Config::new(1).with_table_memory(1 << 20).with_when_full(WhenFull::AdmitUntracked).with_audit(true);
     let full = Limiter::new(config);
     let permits: Vec<_> = (0..50_000_u32).map(|addr| full.try_acquire(Ipv4Addr::from(addr)).unwrap()).collect();
     let tracked = permits.iter().filter(|permit| permit.is_tracked()).count();
@@ -69,8 +69,8 @@ fn what_was_rejected_or_is_not_counted_is_not_entered() {
 
 #[test]
 fn networks_and_tiers_agree_with_the_permits_at_rest() {
-    let config = Config::new(0).with_ipv4_prefix(24).unwrap();
-    let limiter = Limiter::new(config.with_tier(Tier::new(16, 48, 0).unwrap()).unwrap());
+    let config = Config::new(connlimit::config::Limit::Unlimited).with_ipv4_prefix(24).unwrap().with_audit(true);
+    let limiter = Limiter::new(config.with_tier(16, 48, connlimit::config::Limit::Unlimited).unwrap());
     thread::scope(|scope| {
         for thread in 0..3 {
             let limiter = &limiter;
@@ -95,8 +95,18 @@ fn networks_and_tiers_agree_with_the_permits_at_rest() {
 
 #[test]
 fn permits_that_outlive_their_limiter_are_no_trouble() {
-    let limiter = Limiter::new(Config::new(1));
+    let limiter = Limiter::new(Config::new(1).with_audit(true));
     let permit = limiter.try_acquire(CLIENT).unwrap();
     drop(limiter);
     drop(permit);
+}
+
+#[test]
+fn the_feature_alone_notes_nothing() {
+    let limiter = Limiter::new(Config::new(2));
+    let _early = limiter.try_acquire(CLIENT).unwrap();
+    assert_eq!(limiter.audit(), []);
+    limiter.update_config(|config| config.with_audit(true)).unwrap();
+    let _late = limiter.try_acquire(CLIENT).unwrap();
+    assert_eq!(limiter.audit().len(), 1, "the one that was taken since");
 }

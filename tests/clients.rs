@@ -79,7 +79,7 @@ fn a_client_can_be_shown() {
 #[test]
 #[cfg_attr(miri, ignore = "takes many minutes there")]
 fn who_stays_is_seen_once_while_the_table_grows_and_shrinks() {
-    let limiter = Limiter::new(Config::new(0));
+    let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
     let stay: Vec<_> = (0..300).flat_map(|index| [v4(index * 7), v6(index * 7)]).collect();
     let _permits: Vec<_> = stay.iter().map(|&client| limiter.try_acquire(client).unwrap()).collect();
 
@@ -109,7 +109,7 @@ fn who_stays_is_seen_once_while_the_table_grows_and_shrinks() {
 #[test]
 fn who_stays_is_seen_once_while_threads_come_and_go() {
     const STAY: u32 = if cfg!(miri) { 50 } else { 500 };
-    let limiter = Limiter::new(Config::new(0));
+    let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
     let _permits: Vec<_> =
         (0..STAY).flat_map(|index| [limiter.try_acquire(v4(index)), limiter.try_acquire(v4(index))]).collect();
     let done = AtomicBool::new(false);
@@ -147,7 +147,7 @@ fn who_stays_is_seen_once_while_threads_come_and_go() {
 #[test]
 #[cfg_attr(miri, ignore = "takes many minutes there")]
 fn an_iterator_that_is_kept_holds_nothing_back() {
-    let limiter = Limiter::new(Config::new(0));
+    let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
     let _one = limiter.try_acquire(v4(0)).unwrap();
     let mut kept = limiter.clients();
     kept.next().unwrap();
@@ -164,7 +164,7 @@ fn an_iterator_that_is_kept_holds_nothing_back() {
 proptest! {
     #[test]
     fn clients_and_top_agree_with_a_plain_map(counts in prop::collection::hash_map(0..5000_u32, 1..20_u32, 0..MOST), n in 0..250_usize) {
-        let limiter = Limiter::new(Config::new(0));
+        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
         let permits: Vec<_> = counts
             .iter()
             .flat_map(|(&index, &open)| (0..open).map(move |_| if index % 3 == 0 { v6(index) } else { v4(index) }))

@@ -46,7 +46,7 @@ fn the_command_line_is_read_or_named_as_wrong() {
 
 #[test]
 fn a_frame_shows_the_busiest_clients_and_what_was_decided() {
-    let limiter = Limiter::new(Config::new(4).with_counting(true).with_soft_percent(50).unwrap());
+    let limiter = Limiter::new(Config::new(4).with_counting(true).with_soft_percent(50));
     let client = |host| Client::from(Ipv4Addr::new(192, 0, 2, host));
     let mut permits: Vec<Permit> = Vec::new();
     for (host, attempts) in [(1, 1), (2, 6), (3, 3)] {
@@ -81,7 +81,7 @@ fn a_frame_shows_the_busiest_clients_and_what_was_decided() {
 
 #[test]
 fn clients_near_their_limit_stand_out() {
-    let limiter = Limiter::new(Config::new(4).with_soft_percent(50).unwrap());
+    let limiter = Limiter::new(Config::new(4).with_soft_percent(50));
     let _permits: Vec<_> = [(1, 4), (2, 3), (3, 1)]
         .into_iter()
         .flat_map(|(host, open)| (0..open).map(move |_| Ipv4Addr::new(192, 0, 2, host)))
@@ -97,7 +97,7 @@ fn clients_near_their_limit_stand_out() {
 
 #[test]
 fn a_terminal_of_any_size_can_be_drawn_on() {
-    let limiter = Limiter::new(Config::new(0));
+    let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
     let _permit = limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap();
     let view = View::new(&limiter, "test");
     for (width, height) in [(1, 1), (3, 2), (20, 5), (300, 100)] {

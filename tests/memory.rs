@@ -1,7 +1,7 @@
 //! What the table takes from the allocator, counted: bounded, small per client, and given back.
 #![cfg(not(any(connlimit_model, miri, feature = "audit")))] // an audit remembers each permit
 
-use connlimit::{Config, Limiter, Permit, Rejected, WhenFull};
+use connlimit::{Config, Limiter, Permit, Rejected, config::WhenFull};
 use core::alloc::{GlobalAlloc, Layout};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::sync::atomic::{AtomicIsize, Ordering::Relaxed};
@@ -120,7 +120,7 @@ fn clients_that_stay_hold_their_segments_and_no_more() {
 fn the_bound_holds_and_clients_that_are_tracked_do_not_notice() {
     alone(|| {
         let before = BYTES.load(Relaxed);
-        let limiter = Limiter::new(Config::new(2).with_table_memory(1 << 20).unwrap());
+        let limiter = Limiter::new(Config::new(2).with_table_memory(1 << 20));
         let regular = limiter.try_acquire(Ipv6Addr::LOCALHOST).unwrap();
         let mut permits = Vec::with_capacity(1 << 20);
         let mut rejected = 0;
@@ -152,7 +152,7 @@ fn the_bound_holds_and_clients_that_are_tracked_do_not_notice() {
 #[test]
 fn a_preallocated_table_allocates_nothing_for_its_clients() {
     alone(|| {
-        let config = Config::new(1).with_table_memory(8 << 20).unwrap().with_preallocation(true);
+        let config = Config::new(1).with_table_memory(8 << 20).with_preallocation(true);
         let limiter = Limiter::new(config);
         some_traffic(&limiter, 1); // this thread's part in the epoch
         let mut permits = Vec::with_capacity(1 << 20);

@@ -3,7 +3,10 @@
 
 mod oracle;
 
-use connlimit::{Client, Config, ConfigError, Limiter, WhenFull};
+use connlimit::{
+    Client, Config, Limiter,
+    config::{ConfigError, WhenFull},
+};
 use core::net::Ipv6Addr;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -43,7 +46,7 @@ prop_compose! {
             config = config.with_ipv6_prefix(bits).unwrap();
         }
         if let Some(bytes) = memory {
-            config = config.with_table_memory(bytes).unwrap();
+            config = config.with_table_memory(bytes);
         }
         if let Some(preallocate) = preallocation {
             config = config.with_preallocation(preallocate);
@@ -133,12 +136,13 @@ proptest! {
         field in 0..3usize,
         value in prop_oneof![0..300u64, (1 << 20) - 2..(1 << 20) + 2u64, any::<u64>()],
     ) {
+        let config = || Config::new(7);
         let (name, built) = match field {
-            0 => ("ipv4_prefix", u8::try_from(value).ok().and_then(|bits| Config::new(0).with_ipv4_prefix(bits).ok())),
-            1 => ("ipv6_prefix", u8::try_from(value).ok().and_then(|bits| Config::new(0).with_ipv6_prefix(bits).ok())),
-            _ => ("table_memory", usize::try_from(value).ok().and_then(|bytes| Config::new(0).with_table_memory(bytes).ok())),
+            0 => ("ipv4_prefix", u8::try_from(value).ok().and_then(|bits| config().with_ipv4_prefix(bits).ok())),
+            1 => ("ipv6_prefix", u8::try_from(value).ok().and_then(|bits| config().with_ipv6_prefix(bits).ok())),
+            _ => ("table_memory", usize::try_from(value).ok().filter(|&bytes| bytes >= 1 << 20).map(|bytes| config().with_table_memory(bytes))),
         };
-        let read = serde_json::from_str::<Config>(&format!("{{\"{name}\":{value}}}"));
+        let read = serde_json::from_str::<Config>(&format!("{{\"max_per_client\":7,\"{name}\":{value}}}"));
         prop_assert_eq!(read.ok(), built);
     }
 
@@ -164,23 +168,19 @@ fn a_builder_takes_what_is_in_range_and_names_what_is_not() {
         assert_eq!(built.map(|config| config.ipv6_prefix()), expected);
     }
     for bytes in [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, usize::MAX] {
-        let built = config.clone().with_table_memory(bytes);
-        let error = ConfigError::TableMemory(bytes);
-        let expected = if bytes >= 1 << 20 { Ok(bytes) } else { Err(error) };
-        assert_eq!(built.map(|config| config.table_memory()), expected);
+        assert_eq!(config.clone().with_table_memory(bytes).table_memory(), bytes.max(1 << 20));
     }
     assert_eq!(config.max_per_client(), 7);
 }
 
 #[test]
-fn the_default_configuration_has_no_limit_and_counts_every_address_for_itself() {
-    let config = Config::default();
-    assert_eq!(config.max_per_client(), 0);
+fn a_configuration_says_its_limit_and_counts_every_address_for_itself() {
+    let config = Config::new(7);
+    assert_eq!(config.max_per_client(), 7);
     assert_eq!((config.ipv4_prefix(), config.ipv6_prefix()), (32, 128));
     assert_eq!(config.table_memory(), 256 << 20);
     assert!(!config.preallocation());
     assert_eq!(config.when_full(), WhenFull::Reject);
-    assert_eq!(config, Config::new(0));
 }
 
 #[cfg(feature = "serde")]

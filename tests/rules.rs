@@ -1,7 +1,10 @@
 //! Rules by network: the longest one counts, and one that cannot stand is named.
 #![cfg(feature = "rules")]
 
-use connlimit::{Allowance, Config, ConfigError, Limiter, RuleFault, Rules};
+use connlimit::{
+    Config, Limiter,
+    config::{Action, ConfigError, RuleErrorKind, Rules},
+};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use ipnet::IpNet;
@@ -17,30 +20,30 @@ fn addr(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn rules(of: &[(&str, Allowance)]) -> Rules {
+fn rules(of: &[(&str, Action)]) -> Rules {
     Rules::new(of.iter().map(|&(network, allowance)| (net(network), allowance))).unwrap()
 }
 
 /// The rule for `addr`; what an admission is told must be the same.
-fn find(rules: &Rules, addr: IpAddr) -> Option<(IpNet, Allowance)> {
+fn find(rules: &Rules, addr: IpAddr) -> Option<(IpNet, Action)> {
     let found = rules.find(addr);
-    assert_eq!(rules.allowance(addr), found.map(|(_, allowance)| allowance), "{addr}");
+    assert_eq!(rules.action(addr), found.map(|(_, allowance)| allowance), "{addr}");
     found
 }
 
-fn found(rules: &Rules, at: &str) -> Option<(String, Allowance)> {
+fn found(rules: &Rules, at: &str) -> Option<(String, Action)> {
     find(rules, addr(at)).map(|(network, allowance)| (network.to_string(), allowance))
 }
 
 /// What is wrong with the first of `of` that cannot stand.
-fn fault(of: &[(&str, Allowance)]) -> (String, RuleFault) {
+fn fault(of: &[(&str, Action)]) -> (String, RuleErrorKind) {
     match Rules::new(of.iter().map(|&(network, allowance)| (net(network), allowance))) {
-        Err(ConfigError::Rule { network, fault }) => (network, fault),
+        Err(ConfigError::Rule { network, kind }) => (network, kind),
         other => panic!("{other:?} instead of a rule that cannot stand"),
     }
 }
 
-use Allowance::{Deny, Limit, Unlimited};
+use Action::{Deny, Limit, Unlimited};
 
 #[test]
 fn the_longest_of_overlapping_networks_counts_in_whatever_order_they_come() {
@@ -113,28 +116,41 @@ fn without_rules_nothing_is_found() {
 fn bits_beyond_the_prefix_are_a_fault() {
     for network in ["10.0.0.1/8", "0.0.0.1/0", "192.0.2.1/31", "2001:db8::1/64", "8000::/0", "::ffff:192.0.2.1/120"] {
         let named = net(network).to_string();
-        assert_eq!(fault(&[("::/0", Deny), (network, Deny)]), (named, RuleFault::HostBits));
+        assert_eq!(fault(&[("::/0", Deny), (network, Deny)]), (named, RuleErrorKind::HostBits));
     }
     // A mapped address with a prefix shorter than the mapping.
-    assert_eq!(fault(&[("::ffff:0:0/95", Deny)]).1, RuleFault::HostBits);
+    assert_eq!(fault(&[("::ffff:0:0/95", Deny)]).1, RuleErrorKind::HostBits);
 }
 
 #[test]
 fn a_limit_of_zero_is_a_fault() {
-    assert_eq!(fault(&[("10.0.0.0/8", Limit(0))]), ("10.0.0.0/8".into(), RuleFault::ZeroLimit));
+    assert_eq!(fault(&[("10.0.0.0/8", Limit(0))]), ("10.0.0.0/8".into(), RuleErrorKind::ZeroLimit));
     assert_eq!(rules(&[("10.0.0.0/8", Limit(1))]).len(), 1);
 }
 
 #[test]
 fn one_network_with_two_allowances_is_a_fault() {
     let conflict = [("10.0.0.0/8", Limit(1)), ("10.0.0.0/9", Limit(2)), ("10.0.0.0/8", Limit(2))];
-    assert_eq!(fault(&conflict), ("10.0.0.0/8".into(), RuleFault::Conflict));
+    assert_eq!(fault(&conflict), ("10.0.0.0/8".into(), RuleErrorKind::Conflict));
     let mapped = [("192.0.2.0/24", Limit(1)), ("::ffff:192.0.2.0/120", Limit(2))];
-    assert_eq!(fault(&mapped), (net("::ffff:192.0.2.0/120").to_string(), RuleFault::Conflict));
+    assert_eq!(fault(&mapped), (net("::ffff:192.0.2.0/120").to_string(), RuleErrorKind::Conflict));
     let config = Config::new(1).with_rule(net("10.0.0.0/8"), Deny).unwrap();
-    let error = config.clone().with_rule(net("10.0.0.0/8"), Unlimited).unwrap_err();
-    assert_eq!(error, ConfigError::Rule { network: "10.0.0.0/8".into(), fault: RuleFault::Conflict });
+    let both = [(net("10.0.0.0/8"), Limit(1)), (net("10.0.0.0/8"), Unlimited)];
+    let error = config.clone().with_rules(both).unwrap_err();
+    assert_eq!(error, ConfigError::Rule { network: "10.0.0.0/8".into(), kind: RuleErrorKind::Conflict });
     assert_eq!(found(config.rules(), "10.0.0.1"), Some(("10.0.0.0/8".into(), Deny)));
+}
+
+#[test]
+fn a_rule_is_replaced_and_removed_alone() {
+    let config =
+        Config::new(1).with_rule(net("10.0.0.0/8"), Deny).unwrap().with_rule(net("10.1.0.0/16"), Limit(2)).unwrap();
+    let replaced = config.clone().with_rule(net("10.0.0.0/8"), Unlimited).unwrap();
+    assert_eq!(*replaced.rules(), rules(&[("10.0.0.0/8", Unlimited), ("10.1.0.0/16", Limit(2))]));
+    let removed = config.clone().without_rule(net("::ffff:10.0.0.0/104"));
+    assert_eq!(*removed.rules(), rules(&[("10.1.0.0/16", Limit(2))]), "a mapped network is the IPv4 network");
+    assert_eq!(config.clone().without_rule(net("10.0.0.0/9")), config, "there is no such rule");
+    assert_eq!(config.without_rules(), Config::new(1));
 }
 
 #[test]
@@ -193,13 +209,13 @@ fn flipped(addr: IpAddr, bit: u8) -> IpAddr {
 }
 
 /// The rule with the longest network that contains `addr`, by looking at all of them.
-fn by_linear_search(rules: &[(IpNet, Allowance)], addr: IpAddr) -> Option<(IpNet, Allowance)> {
+fn by_linear_search(rules: &[(IpNet, Action)], addr: IpAddr) -> Option<(IpNet, Action)> {
     let addr = addr.to_canonical();
     rules.iter().copied().filter(|(network, _)| network.contains(&addr)).max_by_key(|(network, _)| network.prefix_len())
 }
 
 /// The first and last address of each network, and the ones just outside.
-fn edges(rules: &[(IpNet, Allowance)]) -> Vec<IpAddr> {
+fn edges(rules: &[(IpNet, Action)]) -> Vec<IpAddr> {
     let edge = |network: &IpNet| match network {
         IpNet::V4(network) => {
             let (first, last) = (network.network().to_bits(), network.broadcast().to_bits());
@@ -224,7 +240,7 @@ fn any_addr() -> impl Strategy<Value = IpAddr> {
 }
 
 prop_compose! {
-    fn any_rule()(addr in any_addr(), bits: u8, limit in 1..9u32, kind in 0..4u8) -> (IpNet, Allowance) {
+    fn any_rule()(addr in any_addr(), bits: u8, limit in 1..9u32, kind in 0..4u8) -> (IpNet, Action) {
         let longest = IpNet::from(addr).prefix_len();
         let network = IpNet::new(addr, bits % (longest + 1)).unwrap().trunc();
         (network, match kind { 0 => Deny, 1 => Unlimited, _ => Limit(limit) })
@@ -273,7 +289,7 @@ proptest! {
         });
         let expected = first.map(|(network, _)| ConfigError::Rule {
             network: network.to_string(),
-            fault: RuleFault::Conflict,
+            kind: RuleErrorKind::Conflict,
         });
         prop_assert_eq!(Rules::new(given).err(), expected);
     }
@@ -360,14 +376,17 @@ mod written {
 
 /// What the rules do to admissions.
 mod admission {
-    use connlimit::{Allowance, Config, Embedded, EmbeddedPolicy, Limiter, Rejected};
+    use connlimit::{
+        Config, Limiter, Rejected,
+        config::{Action, Embedded, EmbeddedPolicy},
+    };
     use core::net::{IpAddr, Ipv4Addr};
 
     fn config() -> Config {
         Config::new(2)
-            .with_rule("127.0.0.0/8".parse().unwrap(), Allowance::Unlimited)
-            .and_then(|config| config.with_rule("192.0.2.0/24".parse().unwrap(), Allowance::Deny))
-            .and_then(|config| config.with_rule("192.0.2.128/25".parse().unwrap(), Allowance::Limit(1)))
+            .with_rule("127.0.0.0/8".parse().unwrap(), Action::Unlimited)
+            .and_then(|config| config.with_rule("192.0.2.0/24".parse().unwrap(), Action::Deny))
+            .and_then(|config| config.with_rule("192.0.2.128/25".parse().unwrap(), Action::Limit(1)))
             .unwrap()
     }
 
@@ -388,19 +407,31 @@ mod admission {
 
     #[test]
     fn an_unlimited_client_is_counted_and_never_rejected() {
-        let limiter = Limiter::new(config().with_max_total(3));
-        let _many = [(); 5].map(|()| limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap());
+        let limiter = Limiter::new(config().with_max_total(3).with_tier(8, 32, 2).unwrap());
+        let many = [(); 5].map(|()| limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap());
         assert_eq!(limiter.open_connections(Ipv4Addr::LOCALHOST), 5);
-        assert_eq!(limiter.try_acquire(ip("198.51.100.1")).unwrap_err(), Rejected::TotalLimit, "the total counts it");
+        assert_eq!(limiter.usage(Ipv4Addr::LOCALHOST).limit, connlimit::config::Limit::Unlimited);
+        assert_eq!(limiter.stats().tiers[0].open_connections, 0, "it is in no tier");
+        let others: Vec<_> = ["198.51.100.1", "203.0.113.1", "100.64.0.1"]
+            .map(|addr| limiter.try_acquire(ip(addr)).expect("it takes no place of the total"))
+            .into();
+        assert_eq!(limiter.try_acquire(ip("198.18.0.1")).unwrap_err(), Rejected::TotalLimit);
+        // A permit gives back what it took, although the client has a limit by now.
+        limiter.update_config(|config| config.without_rules()).unwrap();
+        drop(many);
+        assert_eq!(limiter.try_acquire(ip("198.18.0.1")).unwrap_err(), Rejected::TotalLimit);
+        drop(others);
+        assert!(limiter.try_acquire(ip("198.18.0.1")).is_ok());
     }
 
     #[test]
     fn rules_change_while_running_and_take_nothing_away() {
         let limiter = Limiter::new(config());
         let held = limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap();
-        limiter.set_config(config().with_rule("127.0.0.1/32".parse().unwrap(), Allowance::Deny).unwrap()).unwrap();
+        limiter.set_config(config().with_rule("127.0.0.1/32".parse().unwrap(), Action::Deny).unwrap()).unwrap();
         assert_eq!(limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap_err(), Rejected::Denied);
-        assert_eq!(held.open(), 1);
+        assert_eq!(limiter.open_connections(Ipv4Addr::LOCALHOST), 1);
+        drop(held);
         limiter.set_config(Config::new(2)).unwrap();
         assert!(limiter.try_acquire(ip("192.0.2.1")).is_ok());
     }
@@ -417,7 +448,7 @@ mod admission {
 
     #[test]
     fn a_shadow_may_have_rules_of_its_own() {
-        let limiter = Limiter::new(Config::new(0).with_shadow(config()));
+        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited).with_shadow(config()));
         assert!(limiter.try_acquire(ip("192.0.2.1")).is_ok());
         assert_eq!(limiter.stats().decisions.shadow_rejected, 1);
     }

@@ -2,7 +2,7 @@
 #![cfg(not(connlimit_model))]
 #![allow(clippy::std_instead_of_core, reason = "a test has the standard library")]
 
-use connlimit::{Client, Config, Limiter, Tier};
+use connlimit::{Client, Config, Limiter};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const CROWD: u32 = 100_000;
@@ -37,7 +37,7 @@ fn connections_and_clients_are_counted_per_family() {
 #[cfg_attr(miri, ignore = "takes many minutes there")]
 fn memory_follows_the_crowd_within_its_bound() {
     let bytes = 64 << 20;
-    let limiter = Limiter::new(Config::new(1).with_table_memory(bytes).unwrap());
+    let limiter = Limiter::new(Config::new(1).with_table_memory(bytes));
     let (empty, bytes) = (limiter.stats(), bytes as u64);
     assert!((bytes - 3..=bytes).contains(&empty.total.bound_bytes), "all of it, in shares of whole bytes");
     assert!(empty.total.slots < 10_000);
@@ -85,7 +85,7 @@ fn stats_can_be_written_and_read() {
     let text = serde_json::to_string(&stats).unwrap();
     assert!(text.contains(r#""v4":{"open":1,"clients":1,"#), "{text}");
     assert!(text.contains(r#""rejected":{"client_limit":0,"#), "{text}");
-    assert_eq!(serde_json::from_str::<connlimit::Stats>(&text).unwrap(), stats);
+    assert_eq!(serde_json::from_str::<connlimit::stats::Stats>(&text).unwrap(), stats);
 }
 
 #[test]
@@ -113,8 +113,12 @@ fn decisions_are_counted_while_the_configuration_says_so() {
 
 #[test]
 fn networks_of_a_tier_are_counted_apart() {
-    let tier = |ipv4, ipv6| Tier::new(ipv4, ipv6, 0).unwrap();
-    let config = Config::new(0).with_tier(tier(24, 48)).unwrap().with_tier(tier(8, 32)).unwrap();
+    let none = connlimit::config::Limit::Unlimited;
+    let config = Config::new(connlimit::config::Limit::Unlimited)
+        .with_tier(24, 48, none)
+        .unwrap()
+        .with_tier(8, 32, none)
+        .unwrap();
     let limiter = Limiter::new(config);
     let _permits: Vec<_> = [1, 2, 257].map(|index| limiter.try_acquire(client(index)).unwrap()).into();
     let stats = limiter.stats();

@@ -1,7 +1,11 @@
 //! What the public types may be used for, as a table: changing a row is a change of the interface.
 #![cfg(not(connlimit_model))]
 
-use connlimit::{Batch, Client, ClientCount, Clients, Config, ConfigError, Limiter, Permit, Rejected, Stats, WhenFull};
+use connlimit::{
+    Batch, Client, Config, Limiter, Permit, Rejected,
+    config::{ConfigError, WhenFull},
+    stats::{ClientCount, Clients, Stats},
+};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Whether a type has a trait. An inherent constant is found before a trait's, and it is only there under the bound.

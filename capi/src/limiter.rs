@@ -263,7 +263,7 @@ fn build(raw: ConnlimitConfig) -> Result<Config, Status> {
         config = config.with_ipv6_prefix(bits(raw.ipv6_prefix))?;
     }
     if raw.table_memory != 0 {
-        config = config.with_table_memory(raw.table_memory)?;
+        config = config.with_table_memory(raw.table_memory);
     }
     Ok(config)
 }

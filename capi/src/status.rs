@@ -1,6 +1,6 @@
 //! What a call returns, and the fence that keeps panics on this side.
 
-use connlimit::{ConfigError, Rejected};
+use connlimit::{Rejected, config::ConfigError};
 use core::ffi::{CStr, c_char};
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;

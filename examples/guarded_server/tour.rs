@@ -4,7 +4,7 @@ use crate::{
     crowd::Guest,
     host::{self, Book, Tally},
 };
-use connlimit::{Config, Limiter};
+use connlimit::{Config, Limiter, config::Limit};
 use socket2::{Domain, Socket, Type};
 use std::{
     collections::BTreeMap,
@@ -130,8 +130,13 @@ impl Tour<'_> {
     }
 
     fn limit(&mut self, max_per_client: u32) -> Outcome {
-        self.limiter.set_config(Config::new(max_per_client))?;
-        same("the limit changes", "the limit in force", &max_per_client, &self.limiter.config().max_per_client())?;
+        self.limiter.update_config(|config| config.with_max_per_client(max_per_client))?;
+        same(
+            "the limit changes",
+            "the limit in force",
+            &Limit::AtMost(max_per_client),
+            &self.limiter.config().max_per_client(),
+        )?;
         writeln!(self.out, "  {:<24}limit is now {max_per_client}", "the operator")?;
         Ok(())
     }

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn limiter(max_per_client: u32) -> Result<Limiter, Box<dyn Error>> {
-    let config = Config::new(max_per_client).with_ipv6_prefix(64)?.with_counting(true).with_soft_percent(75)?;
+    let config = Config::new(max_per_client).with_ipv6_prefix(64)?.with_counting(true).with_soft_percent(75);
     Ok(Limiter::new(config))
 }
 

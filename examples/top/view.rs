@@ -1,6 +1,9 @@
 //! One frame: the busiest clients on the left, what was decided on the right.
 
-use connlimit::{ClientCount, Limiter, Stats, Zone};
+use connlimit::{
+    Limiter,
+    stats::{ClientCount, Stats, Zone},
+};
 use ratatui::{
     Frame, Terminal,
     backend::TestBackend,
@@ -75,20 +78,24 @@ impl View {
     }
 
     fn draw_clients(&self, frame: &mut Frame<'_>, area: Rect) {
-        let limit = self.limiter.config().max_per_client();
+        let limit = self.limiter.config().max_per_client().at_most();
         let room = usize::from(area.height.saturating_sub(3));
         let rows = self.limiter.top(room).into_iter().map(|ClientCount { client, open_connections: open, .. }| {
-            let near = self.limiter.zone(client) == Zone::Soft;
-            let style = match (limit > 0 && open >= limit, near) {
+            let near = self.limiter.usage(client).zone == Zone::Soft;
+            let style = match (limit.is_some_and(|limit| open >= limit), near) {
                 (true, _) => Style::new().fg(Color::Red),
                 (false, true) => Style::new().fg(Color::Yellow),
                 (false, false) => Style::new(),
             };
-            Row::new([Cell::new(client.to_string()), Cell::new(format!("{open:>5}")), Cell::new(bar(open, limit))])
-                .style(style)
+            Row::new([
+                Cell::new(client.to_string()),
+                Cell::new(format!("{open:>5}")),
+                Cell::new(bar(open, limit.unwrap_or(0))),
+            ])
+            .style(style)
         });
         let widths = [Constraint::Fill(1), Constraint::Length(5), Constraint::Length(BAR)];
-        let of = if limit == 0 { "no limit".to_owned() } else { format!("of {limit}") };
+        let of = limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit}"));
         let table = Table::new(rows, widths)
             .header(Row::new(["client".to_owned(), " open".to_owned(), of]).bold())
             .block(Block::bordered().title(" busiest clients "));

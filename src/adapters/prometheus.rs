@@ -113,14 +113,12 @@ impl Collector for LimiterCollector {
                 }
             }
         }
-        encoder
-            .encode_descriptor(
-                "connlimit_max_per_client",
-                "Connections that one client may have open, 0 for any number",
-                None,
-                MetricType::Gauge,
-            )?
-            .encode_gauge(&self.limiter.config().max_per_client())?;
+        if let Some(limit) = self.limiter.config().max_per_client().at_most() {
+            let help = "Connections that one client may have open; absent without a limit";
+            encoder
+                .encode_descriptor("connlimit_max_per_client", help, None, MetricType::Gauge)?
+                .encode_gauge(&limit)?;
+        }
         if self.most_clients > 0 {
             self.encode_clients(&mut encoder)?;
         }

@@ -7,7 +7,8 @@ mod layer;
 
 pub use layer::{ConnectionInfoLayer, ConnectionInfoService};
 
-use crate::{Client, Limiter, Zone};
+use crate::stats::Usage;
+use crate::{Client, Limiter};
 
 /// Who a request came from, in its extensions.
 ///
@@ -51,24 +52,24 @@ impl ConnectionInfo {
         self.limiter.open_connections(self.client)
     }
 
-    /// How near to its limit the client is right now. Above the [soft share](crate::Config::with_soft_percent) of it
-    /// a handler may give it less: a shorter keep-alive, a smaller page.
+    /// What the client has open right now, of how many, and how near the nearest limit is. In the [soft
+    /// zone](crate::Config::with_soft_percent) a handler may give it less: a shorter keep-alive, a smaller page.
     ///
     /// # Examples
     ///
     /// ```
     /// use axum::{Extension, http::header::{CONNECTION, HeaderName}};
-    /// use connlimit::{Zone, tower::ConnectionInfo};
+    /// use connlimit::{stats::Zone, tower::ConnectionInfo};
     ///
     /// /// Ends the connection after this answer when its client has many.
     /// async fn hello(Extension(connection): Extension<ConnectionInfo>) -> (Option<[(HeaderName, &'static str); 1]>, String) {
-    ///     let close = (connection.zone() == Zone::Soft).then_some([(CONNECTION, "close")]);
+    ///     let close = (connection.usage().zone == Zone::Soft).then_some([(CONNECTION, "close")]);
     ///     (close, "hello".into())
     /// }
     /// # axum::Router::<()>::new().route("/", axum::routing::get(hello));
     /// ```
     #[must_use]
-    pub fn zone(&self) -> Zone {
-        self.limiter.zone(self.client)
+    pub fn usage(&self) -> Usage {
+        self.limiter.usage(self.client)
     }
 }

@@ -1,6 +1,6 @@
 //! A client as people see it.
 
-use super::{Client, Identity};
+use super::{Client, Identity, names};
 use core::fmt;
 use core::net::IpAddr;
 
@@ -34,14 +34,17 @@ impl Client {
     }
 }
 
-/// The address, or `named:` and the digest of the name in hexadecimal: names themselves are not kept, and their digests
-/// differ from one process to the next.
+/// The address; or `named:` and the name if names are [kept](super::keep_names), else its digest in hexadecimal, which
+/// differs from one process to the next.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Identity::V4(addr) => addr.fmt(f),
             Identity::V6(addr) => addr.fmt(f),
-            Identity::Named(digest) => write!(f, "named:{digest:032x}"),
+            Identity::Named(digest) => match names::find(digest) {
+                Some(name) => write!(f, "named:{name}"),
+                None => write!(f, "named:{digest:032x}"),
+            },
         }
     }
 }

@@ -1,76 +1,8 @@
-//! What goes beyond one limit for everybody: tiers, the total, trying limits out, and what to do when in doubt.
+//! What goes beyond one limit for everybody: the total, trying limits out, and what to do when in doubt.
 
-use super::{Config, ConfigError, WhenFull};
+use super::tiers::Tier;
+use super::{Config, ConfigError, Limit};
 use std::sync::Arc;
-
-/// Most tiers that a configuration can have.
-pub(crate) const MAX_TIERS: usize = 4;
-
-/// A limit on all connections from one network, beside the limit of each client in it.
-///
-/// # Examples
-///
-/// Eight connections per client, 64 for all clients of one IPv4 /24 or IPv6 /48:
-///
-/// ```
-/// use connlimit::{Config, Limiter, Rejected, Tier};
-/// use std::net::Ipv4Addr;
-///
-/// let limiter = Limiter::new(Config::new(8).with_tier(Tier::new(24, 48, 64)?)?);
-/// let permits: Vec<_> = (0..64).map(|n| limiter.try_acquire(Ipv4Addr::new(192, 0, 2, n))).collect();
-/// assert!(permits.iter().all(|permit| permit.is_ok()));
-/// assert_eq!(limiter.try_acquire(Ipv4Addr::new(192, 0, 2, 100)).unwrap_err(), Rejected::TierLimit);
-/// assert!(limiter.try_acquire(Ipv4Addr::new(198, 51, 100, 1)).is_ok());
-/// # Ok::<(), connlimit::ConfigError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "super::wire::Tier", into = "super::wire::Tier"))]
-pub struct Tier {
-    ipv4_prefix: u8,
-    ipv6_prefix: u8,
-    limit: u32,
-}
-
-impl Tier {
-    /// At most `limit` connections from addresses that share their first `ipv4_prefix` or `ipv6_prefix` bits; 0 means
-    /// no limit, and connections are still counted.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Ipv4Prefix`] or [`ConfigError::Ipv6Prefix`] when a prefix is longer than an address.
-    pub const fn new(ipv4_prefix: u8, ipv6_prefix: u8, limit: u32) -> Result<Self, ConfigError> {
-        if ipv4_prefix > 32 {
-            return Err(ConfigError::Ipv4Prefix(ipv4_prefix));
-        }
-        if ipv6_prefix > 128 {
-            return Err(ConfigError::Ipv6Prefix(ipv6_prefix));
-        }
-        Ok(Self { ipv4_prefix, ipv6_prefix, limit })
-    }
-
-    /// Leading bits of an IPv4 address that make a network of this tier.
-    #[must_use]
-    pub const fn ipv4_prefix(&self) -> u8 {
-        self.ipv4_prefix
-    }
-
-    /// Leading bits of an IPv6 address that make a network of this tier.
-    #[must_use]
-    pub const fn ipv6_prefix(&self) -> u8 {
-        self.ipv6_prefix
-    }
-
-    /// Connections that one network may have open; 0 means no limit.
-    #[must_use]
-    pub const fn limit(&self) -> u32 {
-        self.limit
-    }
-
-    const fn prefixes(self) -> (u8, u8) {
-        (self.ipv4_prefix, self.ipv6_prefix)
-    }
-}
 
 /// The kinds of clients, each with a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,9 +16,23 @@ pub enum Family {
     Named,
 }
 
-/// What happens to a peer of which the server does not know who it is.
+/// What happens to a client that is not tracked yet when the table is at its memory bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize, ::serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// Reject it with [`Rejected::TableFull`](crate::Rejected::TableFull): limits hold, newcomers wait.
+    #[default]
+    Reject,
+    /// Admit it with a permit that does not count for a client: newcomers pass, unlimited and unseen, until there is
+    /// room. [Tiers](Config::with_tier) that have room and the [total](Config::with_max_total) do count them.
+    AdmitUntracked,
+}
+
+/// What happens to a peer that the server cannot identify.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize, ::serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum UnknownPeer {
@@ -101,64 +47,25 @@ pub enum UnknownPeer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Policy {
     pub(super) tiers: Vec<Tier>,
-    pub(super) max_total: Option<u32>,
+    /// Whether all connections are counted together, and up to what.
+    pub(super) max_total: Option<Limit>,
     pub(super) soft_percent: Option<u8>,
     pub(super) dry_run: bool,
     pub(super) shadow: Option<Arc<Config>>,
     pub(super) counting: bool,
-    pub(super) when_full: [Option<WhenFull>; 3],
+    #[cfg(feature = "audit")]
+    pub(super) audit: bool,
+    pub(super) when_full: WhenFull,
+    pub(super) when_full_for: [Option<WhenFull>; 3],
     pub(super) unknown_peer: UnknownPeer,
 }
 
 impl Config {
-    /// Adds a tier: a limit on each network, beside that on each client. Narrow tiers come before wide ones.
-    ///
-    /// # What is guaranteed
-    ///
-    /// A connection is admitted by all tiers or by none, and its permit gives back exactly what it took. No network
-    /// is ever above its limit. An attempt takes its places one after the other, from the client up, and gives them
-    /// back at once if a later one is not to be had: meanwhile it holds them, so at a tier's very limit another
-    /// attempt may be rejected for the sake of one that fails in the end. Whenever attempts compete for the last
-    /// places one of them succeeds, unless permits that are really out leave it none; nobody is locked out. An attempt
-    /// that finds a tier full from the start takes nothing and so disturbs nobody.
-    ///
-    /// Where several limits are reached, the reason is the first of them on the way up: the client's, then the tiers'
-    /// from narrow to wide, then the total's. [Named](crate::Client::named) clients are in no tier's network.
-    ///
-    /// Tiers share half of the [memory](Self::with_table_memory) evenly. What happens to a network for which there is
-    /// no room is what [`with_when_full`](Self::with_when_full) says of its family: rejected, or not counted there.
-    ///
-    /// Prefix lengths of tiers are fixed when the limiter is built; limits may change. A later configuration that
-    /// leaves out a tier lifts its limit.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Tier`] when there are four already, or when the prefix of either family is longer than in the
-    /// tier before.
-    pub fn with_tier(mut self, tier: Tier) -> Result<Self, ConfigError> {
-        let in_order = self.policy.tiers.last().is_none_or(|last| {
-            tier.ipv4_prefix <= last.ipv4_prefix
-                && tier.ipv6_prefix <= last.ipv6_prefix
-                && tier.prefixes() != last.prefixes()
-        });
-        if !in_order || self.policy.tiers.len() == MAX_TIERS {
-            return Err(ConfigError::Tier(tier));
-        }
-        self.policy.tiers.push(tier);
-        Ok(self)
-    }
-
-    /// The tiers, narrow before wide.
-    #[must_use]
-    pub fn tiers(&self) -> &[Tier] {
-        &self.policy.tiers
-    }
-
-    /// Counts all connections together, and admits at most `max_total`; 0 means no limit.
+    /// Counts all connections together, and admits at most `max_total`.
     ///
     /// The count is exact, which has its price: each admission and each release writes one word that all threads
     /// share. Whether there is a total is fixed when the limiter is built; its limit may change. What is said of
-    /// [tiers](Self::with_tier) near their limit holds for the total as well.
+    /// [tiers](Self::with_tier) near their limit, and of clients without one, holds for the total as well.
     ///
     /// # Examples
     ///
@@ -172,32 +79,35 @@ impl Config {
     /// # Ok::<(), Rejected>(())
     /// ```
     #[must_use]
-    pub const fn with_max_total(mut self, max_total: u32) -> Self {
-        self.policy.max_total = Some(max_total);
+    pub fn with_max_total(mut self, max_total: impl Into<Limit>) -> Self {
+        self.policy.max_total = Some(max_total.into());
         self
     }
 
-    /// Connections that all clients together may have open, if they are counted together; 0 means no limit.
+    /// Takes the total away. A limiter that was built with one goes on counting, without a limit.
     #[must_use]
-    pub const fn max_total(&self) -> Option<u32> {
+    pub const fn without_max_total(mut self) -> Self {
+        self.policy.max_total = None;
+        self
+    }
+
+    /// Connections that all clients together may have open, if they are counted together.
+    #[must_use]
+    pub const fn max_total(&self) -> Option<Limit> {
         self.policy.max_total
     }
 
-    /// Tells a server when a client comes near its limit: above `percent` of it,
-    /// [`try_acquire_with_usage`](crate::Limiter::try_acquire_with_usage) answers [`Zone::Soft`](crate::Zone::Soft).
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::SoftPercent`] when `percent` is above 100.
-    pub fn with_soft_percent(mut self, percent: u8) -> Result<Self, ConfigError> {
-        if percent > 100 {
-            return Err(ConfigError::SoftPercent(percent));
-        }
-        self.policy.soft_percent = Some(percent);
-        Ok(self)
+    /// Tells a server when a limit comes near: above `percent` of the client's own limit, of a
+    /// [tier](Self::with_tier)'s or of the [total](Self::with_max_total)'s,
+    /// [`try_acquire_with_usage`](crate::Limiter::try_acquire_with_usage) answers
+    /// [`Zone::Soft`](crate::stats::Zone::Soft). More than 100 acts like 100: there is no soft zone.
+    #[must_use]
+    pub const fn with_soft_percent(mut self, percent: u8) -> Self {
+        self.policy.soft_percent = Some(if percent > 100 { 100 } else { percent });
+        self
     }
 
-    /// The share of its limit above which a client is in the soft zone.
+    /// The share of a limit above which a client is in the soft zone.
     #[must_use]
     pub const fn soft_percent(&self) -> Option<u8> {
         self.policy.soft_percent
@@ -248,18 +158,31 @@ impl Config {
         self.policy.counting
     }
 
+    /// Decides what happens to newcomers when the table is at its [memory bound](Self::with_table_memory).
+    #[must_use]
+    pub const fn with_when_full(mut self, when_full: WhenFull) -> Self {
+        self.policy.when_full = when_full;
+        self
+    }
+
+    /// What happens to newcomers when the table is at its memory bound.
+    #[must_use]
+    pub const fn when_full(&self) -> WhenFull {
+        self.policy.when_full
+    }
+
     /// Decides for one family what happens to newcomers when the table is at its memory bound; before
     /// [`with_when_full`](Self::with_when_full).
     #[must_use]
     pub const fn with_when_full_for(mut self, family: Family, when_full: WhenFull) -> Self {
-        self.policy.when_full[family as usize] = Some(when_full);
+        self.policy.when_full_for[family as usize] = Some(when_full);
         self
     }
 
     /// What happens to newcomers of one family when the table is at its memory bound.
     #[must_use]
     pub const fn when_full_for(&self, family: Family) -> WhenFull {
-        match self.policy.when_full[family as usize] {
+        match self.policy.when_full_for[family as usize] {
             Some(when_full) => when_full,
             None => self.when_full(),
         }
@@ -278,6 +201,25 @@ impl Config {
         self.policy.unknown_peer
     }
 
+    /// Notes where each permit is taken, for [`Limiter::audit`](crate::Limiter::audit). A debugging aid, off by default:
+    /// each permit costs an allocation and a lock that threads share then, and the promises to be lock-free do not hold.
+    /// Permits that are out when this is switched on are not noted.
+    #[cfg(feature = "audit")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+    #[must_use]
+    pub const fn with_audit(mut self, audit: bool) -> Self {
+        self.policy.audit = audit;
+        self
+    }
+
+    /// Whether it is noted where permits are taken.
+    #[cfg(feature = "audit")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+    #[must_use]
+    pub const fn is_audited(&self) -> bool {
+        self.policy.audit
+    }
+
     /// Whether one limit for everybody is all there is.
     pub(crate) fn is_plain(&self) -> bool {
         let policy = &self.policy;
@@ -287,6 +229,18 @@ impl Config {
             && policy.shadow.is_none()
             && !policy.counting
             && !self.has_rules()
+            && !self.has_audit()
+    }
+
+    #[cfg(feature = "audit")]
+    const fn has_audit(&self) -> bool {
+        self.policy.audit
+    }
+
+    #[cfg(not(feature = "audit"))]
+    #[expect(clippy::unused_self, reason = "the other build looks")]
+    const fn has_audit(&self) -> bool {
+        false
     }
 
     #[cfg(feature = "rules")]
@@ -305,11 +259,11 @@ impl Config {
         let given = self.aligned_tiers(&built.policy.tiers);
         let known = self.policy.tiers.iter().all(|tier| given.contains(tier));
         if !known {
-            return Err(ConfigError::FixedAtBuild("the tiers' prefix lengths"));
+            return Err(ConfigError::FixedAtBuild("tiers"));
         }
         match (self.policy.max_total, built.policy.max_total) {
-            (Some(_), None) => return Err(ConfigError::FixedAtBuild("whether there is a total")),
-            (None, Some(_)) => self.policy.max_total = Some(0),
+            (Some(_), None) => return Err(ConfigError::FixedAtBuild("max_total")),
+            (None, Some(_)) => self.policy.max_total = Some(Limit::Unlimited),
             _ => {}
         }
         self.policy.tiers = given;
@@ -326,12 +280,5 @@ impl Config {
             self.policy.shadow = Some(Arc::new(shadow));
         }
         self
-    }
-
-    /// For each of the tiers `built`, the limit that this configuration has for it, or none.
-    fn aligned_tiers(&self, built: &[Tier]) -> Vec<Tier> {
-        let limit =
-            |built: &Tier| self.policy.tiers.iter().find(|tier| tier.prefixes() == built.prefixes()).map(Tier::limit);
-        built.iter().map(|tier| Tier { limit: limit(tier).unwrap_or(0), ..*tier }).collect()
     }
 }

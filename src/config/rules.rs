@@ -19,7 +19,7 @@
 //! The machine, an AMD EPYC of family 26, was shared and busy: the order is what to take from it. Measure the last line,
 //! and the trie with the types of the interface, by `benches/rules.rs`.
 
-use super::{Config, ConfigError};
+use super::ConfigError;
 use core::fmt;
 use core::net::IpAddr;
 use index::Index;
@@ -27,18 +27,22 @@ use ipnet::{IpNet, Ipv4Net};
 use prefix_trie::joint::JointPrefixMap;
 use std::sync::Arc;
 
+mod config;
+mod error;
 mod index;
 
-/// What a [rule](Rules) gives to the clients of its network.
+pub use error::RuleErrorKind;
+
+/// What a [rule](Rules) does with the clients of its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
-pub enum Allowance {
-    /// So many connections per client, instead of [`Config::max_per_client`]. Never
+pub enum Action {
+    /// At most this many connections per client, instead of [`Config::max_per_client`](crate::Config::max_per_client). Never
     /// 0, which could be meant either way: say [`Deny`](Self::Deny) or [`Unlimited`](Self::Unlimited).
     Limit(u32),
-    /// Any number of connections. They are counted, and never rejected.
+    /// Any number of connections. They are counted for the client, and never rejected. They take no place in
+    /// [tiers](crate::Config::with_tier) or the [total](crate::Config::with_max_total), so that a busy health check does
+    /// not use up what others may have.
     Unlimited,
     /// No connection.
     Deny,
@@ -52,9 +56,9 @@ pub enum Allowance {
 ///
 /// # Rules and clients
 ///
-/// A rule is looked up by the address of the *connection*, before any [prefix](Config::with_ipv6_prefix)
+/// A rule is looked up by the address of the *connection*, before any [prefix](crate::Config::with_ipv6_prefix)
 /// makes a client of it, so a rule may be longer than that prefix. The *count* is still the client's. With clients
-/// of /64, an [`Allowance::Limit`] for a single address admits a connection from there while the whole /64 has fewer
+/// of /64, an [`Action::Limit`] for a single address admits a connection from there while the whole /64 has fewer
 /// than that; what is open from there counts for the neighbours, against their own limit.
 ///
 /// # Cost
@@ -65,18 +69,18 @@ pub enum Allowance {
 /// # Examples
 ///
 /// ```
-/// use connlimit::{Allowance, Rules};
+/// use connlimit::config::{Action, Rules};
 ///
 /// let rules = Rules::new([
-///     ("0.0.0.0/0".parse()?, Allowance::Limit(8)),
-///     ("192.0.2.0/24".parse()?, Allowance::Deny),
-///     ("192.0.2.128/25".parse()?, Allowance::Limit(2)),
+///     ("0.0.0.0/0".parse()?, Action::Limit(8)),
+///     ("192.0.2.0/24".parse()?, Action::Deny),
+///     ("192.0.2.128/25".parse()?, Action::Limit(2)),
 /// ])?;
-/// let longest = Some(("192.0.2.128/25".parse()?, Allowance::Limit(2)));
+/// let longest = Some(("192.0.2.128/25".parse()?, Action::Limit(2)));
 /// assert_eq!(rules.find("192.0.2.200".parse()?), longest);
 /// assert_eq!(rules.find("::ffff:192.0.2.200".parse()?), longest);
-/// assert_eq!(rules.allowance("192.0.2.1".parse()?), Some(Allowance::Deny));
-/// assert_eq!(rules.allowance("2001:db8::1".parse()?), None);
+/// assert_eq!(rules.action("192.0.2.1".parse()?), Some(Action::Deny));
+/// assert_eq!(rules.action("2001:db8::1".parse()?), None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
@@ -84,9 +88,9 @@ pub struct Rules(Option<Arc<Compiled>>);
 
 struct Compiled {
     /// Sorted, each network once.
-    rules: Vec<(IpNet, Allowance)>,
-    v4: Index<u32, Option<Allowance>>,
-    v6: Index<u128, Option<Allowance>>,
+    rules: Vec<(IpNet, Action)>,
+    v4: Index<u32, Option<Action>>,
+    v6: Index<u128, Option<Action>>,
 }
 
 impl Rules {
@@ -95,12 +99,12 @@ impl Rules {
     /// # Errors
     ///
     /// [`ConfigError::Rule`] names the first rule that cannot stand, and says why: the network has bits beyond its
-    /// prefix, the limit is 0, or the network was there before with another allowance.
-    pub fn new(rules: impl IntoIterator<Item = (IpNet, Allowance)>) -> Result<Self, ConfigError> {
+    /// prefix, the limit is 0, or the network was there before with another action.
+    pub fn new(rules: impl IntoIterator<Item = (IpNet, Action)>) -> Result<Self, ConfigError> {
         let mut networks = JointPrefixMap::new();
-        for (network, allowance) in rules {
-            insert(&mut networks, network, allowance)
-                .map_err(|fault| ConfigError::Rule { network: network.to_string(), fault })?;
+        for (network, action) in rules {
+            insert(&mut networks, network, action)
+                .map_err(|kind| ConfigError::Rule { network: network.to_string(), kind })?;
         }
         Ok(Self((!networks.is_empty()).then(|| Arc::new(Compiled::new(&networks)))))
     }
@@ -108,32 +112,32 @@ impl Rules {
     /// What a connection from `addr` is allowed, if there is a rule for it; for admissions.
     #[inline]
     #[must_use]
-    pub fn allowance(&self, addr: IpAddr) -> Option<Allowance> {
+    pub fn action(&self, addr: IpAddr) -> Option<Action> {
         // Not by `to_canonical`: an `IpAddr` made anew has to pass through memory, which takes longer than the rest.
         match addr {
-            IpAddr::V4(addr) => self.allowance_v4(addr.to_bits()),
+            IpAddr::V4(addr) => self.action_v4(addr.to_bits()),
             IpAddr::V6(addr) => match addr.to_ipv4_mapped() {
-                Some(mapped) => self.allowance_v4(mapped.to_bits()),
-                None => self.allowance_v6(addr.to_bits()),
+                Some(mapped) => self.action_v4(mapped.to_bits()),
+                None => self.action_v6(addr.to_bits()),
             },
         }
     }
 
     #[inline]
-    pub(crate) fn allowance_v4(&self, addr: u32) -> Option<Allowance> {
+    pub(crate) fn action_v4(&self, addr: u32) -> Option<Action> {
         *self.0.as_ref()?.v4.get(addr)
     }
 
     /// `addr` is not an IPv4-mapped one.
     #[inline]
-    pub(crate) fn allowance_v6(&self, addr: u128) -> Option<Allowance> {
+    pub(crate) fn action_v6(&self, addr: u128) -> Option<Action> {
         *self.0.as_ref()?.v6.get(addr)
     }
 
     /// The rule for `addr`: the longest network that contains it, and what that is allowed; for explanations, and
-    /// slower than [`allowance`](Self::allowance).
+    /// slower than [`action`](Self::action).
     #[must_use]
-    pub fn find(&self, addr: IpAddr) -> Option<(IpNet, Allowance)> {
+    pub fn find(&self, addr: IpAddr) -> Option<(IpNet, Action)> {
         let addr = addr.to_canonical();
         let longest = IpNet::from(addr).prefix_len();
         (0..=longest).rev().find_map(|bits| {
@@ -143,9 +147,15 @@ impl Rules {
         })
     }
 
+    /// The action for exactly this network.
+    fn get(&self, network: IpNet) -> Option<Action> {
+        let at = self.as_slice().binary_search_by_key(&network, |rule| rule.0).ok()?;
+        Some(self.as_slice()[at].1)
+    }
+
     /// All rules: IPv4 before IPv6, by address, the shorter prefix first.
     #[must_use]
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (IpNet, Allowance)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (IpNet, Action)> {
         self.as_slice().iter().copied()
     }
 
@@ -161,14 +171,14 @@ impl Rules {
         self.0.is_none()
     }
 
-    fn as_slice(&self) -> &[(IpNet, Allowance)] {
+    fn as_slice(&self) -> &[(IpNet, Action)] {
         self.0.as_ref().map_or(&[], |compiled| &compiled.rules)
     }
 }
 
 impl Compiled {
-    fn new(networks: &JointPrefixMap<IpNet, Allowance>) -> Self {
-        let mut rules: Vec<_> = networks.iter().map(|(network, &allowance)| (network, allowance)).collect();
+    fn new(networks: &JointPrefixMap<IpNet, Action>) -> Self {
+        let mut rules: Vec<_> = networks.iter().map(|(network, &action)| (network, action)).collect();
         rules.sort_unstable_by_key(|rule| rule.0);
         // Where a network begins, and where the addresses after it begin.
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
@@ -184,85 +194,22 @@ impl Compiled {
                 }
             }
         }
-        let longest = |addr: IpAddr| networks.get_lpm(&addr.into()).map(|(_, &allowance)| allowance);
+        let longest = |addr: IpAddr| networks.get_lpm(&addr.into()).map(|(_, &action)| action);
         let v4 = Index::new(v4, |addr: u32| longest(IpAddr::V4(addr.into())));
         let v6 = Index::new(v6, |addr: u128| longest(IpAddr::V6(addr.into())));
         Self { rules, v4, v6 }
     }
 }
 
-impl Config {
-    /// Gives one network something else than the limit for everybody. Of all rules for networks that contain a
-    /// client's address, the one with the longest prefix counts; see [`Rules`].
-    ///
-    /// For many rules, [`with_rules`](Self::with_rules) takes them at once, where this puts all together anew each
-    /// time.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Rule`], as for [`Rules::new`].
-    ///
-    /// # Examples
-    ///
-    /// No limit for this host, whose health checks come from loopback, and nothing for a network that misbehaves:
-    ///
-    /// ```
-    /// use connlimit::{Allowance, Config};
-    ///
-    /// let config = Config::new(16)
-    ///     .with_rule("127.0.0.0/8".parse()?, Allowance::Unlimited)?
-    ///     .with_rule("::1/128".parse()?, Allowance::Unlimited)?
-    ///     .with_rule("192.0.2.0/24".parse()?, Allowance::Deny)?;
-    /// assert_eq!(config.rules().allowance("127.1.2.3".parse()?), Some(Allowance::Unlimited));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn with_rule(self, network: IpNet, allowance: Allowance) -> Result<Self, ConfigError> {
-        self.with_rules([(network, allowance)])
-    }
-
-    /// Adds rules to those that are there.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Rule`], as for [`Rules::new`] with the rules of both.
-    ///
-    /// # Examples
-    ///
-    /// The error names the rule:
-    ///
-    /// ```
-    /// use connlimit::{Allowance, Config, ConfigError, RuleFault};
-    ///
-    /// let error = Config::new(16).with_rules([("10.0.0.1/8".parse()?, Allowance::Deny)]).unwrap_err();
-    /// assert_eq!(error, ConfigError::Rule { network: "10.0.0.1/8".to_string(), fault: RuleFault::HostBits });
-    /// assert_eq!(error.to_string(), "rule for 10.0.0.1/8: the address has bits beyond the prefix");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn with_rules(mut self, rules: impl IntoIterator<Item = (IpNet, Allowance)>) -> Result<Self, ConfigError> {
-        self.rules = Rules::new(self.rules.iter().chain(rules))?;
-        Ok(self)
-    }
-
-    /// What single networks get instead of the limit for everybody.
-    #[must_use]
-    pub const fn rules(&self) -> &Rules {
-        &self.rules
-    }
-}
-
-fn insert(
-    networks: &mut JointPrefixMap<IpNet, Allowance>,
-    network: IpNet,
-    allowance: Allowance,
-) -> Result<(), RuleFault> {
+fn insert(networks: &mut JointPrefixMap<IpNet, Action>, network: IpNet, action: Action) -> Result<(), RuleErrorKind> {
     if network.addr() != network.network() {
-        return Err(RuleFault::HostBits);
+        return Err(RuleErrorKind::HostBits);
     }
-    if allowance == Allowance::Limit(0) {
-        return Err(RuleFault::ZeroLimit);
+    if action == Action::Limit(0) {
+        return Err(RuleErrorKind::ZeroLimit);
     }
-    match networks.insert(unmapped(network), allowance) {
-        Some(before) if before != allowance => Err(RuleFault::Conflict),
+    match networks.insert(unmapped(network), action) {
+        Some(before) if before != action => Err(RuleErrorKind::Conflict),
         _ => Ok(()),
     }
 }
@@ -288,30 +235,5 @@ impl Eq for Rules {}
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
-    }
-}
-
-/// Why a rule cannot stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RuleFault {
-    /// The text is not a network, like `192.0.2.0/24` or `2001:db8::/32`.
-    NotANetwork,
-    /// The address has bits beyond the prefix: `10.0.0.1/8` may be meant as `10.0.0.0/8` or as `10.0.0.1/32`.
-    HostBits,
-    /// A limit of 0, which could mean "none" and "no limit".
-    ZeroLimit,
-    /// The same network was there before, with another allowance.
-    Conflict,
-}
-
-impl fmt::Display for RuleFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotANetwork => "not a network in the form address/prefix length",
-            Self::HostBits => "the address has bits beyond the prefix",
-            Self::ZeroLimit => "a limit of 0 is ambiguous, use deny or unlimited",
-            Self::Conflict => "the same network has another allowance already",
-        })
     }
 }

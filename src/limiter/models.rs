@@ -1,7 +1,6 @@
 //! Models of the limiter: configuration against admission. How they run is said in `table::models`.
 
 use super::*;
-use crate::Tier;
 use crate::table::model;
 use loom::thread;
 
@@ -33,9 +32,9 @@ fn set_config_meets_an_admission_by_policy() {
         let limiter = Limiter::new(Config::new(2).with_dry_run(true));
         let other = limiter.clone();
         let thread = thread::spawn(move || {
-            other.set_config(Config::new(1).with_soft_percent(50).unwrap()).unwrap();
+            other.set_config(Config::new(1).with_soft_percent(50)).unwrap();
         });
-        let first = limiter.try_admit(CLIENT).unwrap();
+        let first = limiter.try_acquire_with_usage(CLIENT).unwrap();
         thread.join().unwrap();
         assert!(limiter.try_acquire(CLIENT).is_err(), "the new limit is reached");
         drop(first);
@@ -53,7 +52,7 @@ fn two_writers_leave_one_configuration() {
         thread.join().unwrap();
         let max = limiter.config().max_per_client();
         let permits: Vec<_> = std::iter::from_fn(|| limiter.try_acquire(CLIENT).ok()).take(4).collect();
-        assert_eq!(permits.len(), max as usize);
+        assert_eq!(permits.len(), max.count() as usize);
     });
 }
 
@@ -93,8 +92,7 @@ fn two_clients_meet_at_the_total() {
 #[test]
 fn two_clients_of_a_network_meet_at_the_total() {
     model("two_clients_of_a_network_meet_at_the_total", 2, 1, || {
-        let tier = Tier::new(24, 48, 1).unwrap();
-        let limiter = Limiter::new(Config::new(1).with_tier(tier).unwrap().with_max_total(1));
+        let limiter = Limiter::new(Config::new(1).with_tier(24, 48, 1).unwrap().with_max_total(1));
         let other = limiter.clone();
         let thread = thread::spawn(move || other.try_acquire(Ipv4Addr::new(0, 0, 0, 2)).ok());
         let mine = limiter.try_acquire(Ipv4Addr::new(0, 0, 1, 1)).ok();
@@ -112,7 +110,7 @@ fn set_config_meets_a_charge() {
     model("set_config_meets_a_charge", 3, 1, || {
         let limiter = Limiter::new(Config::new(2).with_max_total(2));
         let other = limiter.clone();
-        let thread = thread::spawn(move || other.set_config(Config::new(0)).unwrap());
+        let thread = thread::spawn(move || other.set_config(Config::new(crate::config::Limit::Unlimited)).unwrap());
         let permit = limiter.try_acquire(CLIENT).unwrap();
         thread.join().unwrap();
         drop(permit);

@@ -1,5 +1,7 @@
 //! What a permit gives back, in one word.
 
+#[cfg(feature = "audit")]
+use crate::audit::Entry;
 use crate::config::MAX_TIERS;
 use crate::table::Held;
 use core::fmt;
@@ -22,6 +24,9 @@ enum Kind {
 struct Several {
     client: Option<Held>,
     above: [Option<Held>; MAX_TIERS + 1],
+    /// Its place in the registry of permits that are out.
+    #[cfg(feature = "audit")]
+    entry: Option<Entry>,
 }
 
 /// A bit that no address of a counter or of a box has.
@@ -46,6 +51,21 @@ impl Charge {
 
     /// Takes another counter along.
     pub(super) fn add(&mut self, held: Held) {
+        self.change(|several| {
+            if let Some(free) = several.above.iter_mut().find(|place| place.is_none()) {
+                *free = Some(held);
+            }
+        });
+    }
+
+    /// Takes a place in the registry along.
+    #[cfg(feature = "audit")]
+    pub(super) fn note(&mut self, entry: Entry) {
+        self.change(|several| several.entry = Some(entry));
+    }
+
+    /// Changes what is in the box, after putting into one what is not.
+    fn change(&mut self, change: impl FnOnce(&mut Several)) {
         let before = ManuallyDrop::new(replace(self, Self::NOTHING));
         // SAFETY: `before` is not dropped.
         let mut several = match unsafe { before.kind() } {
@@ -54,9 +74,7 @@ impl Charge {
             Kind::Several(several) => unsafe { Box::from_raw(several.as_ptr()) },
             Kind::Nothing => Box::default(),
         };
-        if let Some(free) = several.above.iter_mut().find(|place| place.is_none()) {
-            *free = Some(held);
-        }
+        change(&mut several);
         *self = Self(NonNull::from(Box::leak(several)).cast().map_addr(|addr| addr | MARK));
     }
 
@@ -84,7 +102,7 @@ impl Charge {
         let kind = ManuallyDrop::new(unsafe { self.kind() });
         see(match &*kind {
             Kind::Client(held) => Some(held),
-            // SAFETY: leaked in `add`, and freed when `self` is dropped.
+            // SAFETY: leaked in `change`, and freed when `self` is dropped.
             Kind::Several(several) => unsafe { several.as_ref() }.client.as_ref(),
             Kind::Nothing => None,
         })
@@ -97,7 +115,7 @@ impl Drop for Charge {
         // SAFETY: `self` ends here.
         match unsafe { self.kind() } {
             Kind::Client(held) => drop(held),
-            // SAFETY: leaked in `add`, and `self` ends here.
+            // SAFETY: leaked in `change`, and `self` ends here.
             Kind::Several(several) => unsafe { free(several) },
             Kind::Nothing => {}
         }

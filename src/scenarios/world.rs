@@ -40,8 +40,11 @@ pub(super) fn addr(client: u32) -> Ipv4Addr {
 
 impl World {
     pub(super) fn new(config: Config) -> Self {
-        let clients =
-            Book { ledger: Ledger::new(config.max_per_client()), key: |client| client, refusal: Rejected::ClientLimit };
+        let clients = Book {
+            ledger: Ledger::new(config.max_per_client().count()),
+            key: |client| client,
+            refusal: Rejected::ClientLimit,
+        };
         Self { limiter: Limiter::new(config), books: vec![clients] }
     }
 
@@ -119,7 +122,7 @@ impl World {
                 );
             }
         }
-        let mut seen: Vec<_> = self.limiter.clients().map(|seen| (seen.client, seen.open)).collect();
+        let mut seen: Vec<_> = self.limiter.clients().map(|seen| (seen.client, seen.open_connections)).collect();
         seen.sort_unstable();
         let held: Vec<_> =
             held.into_iter().filter(|(_, held)| *held > 0).map(|(c, held)| (addr(c).into(), held)).collect();

@@ -22,11 +22,6 @@ impl Held {
         Self(NonNull::from(counter))
     }
 
-    /// Connections that the counter counts now.
-    pub(crate) fn open(&self) -> u32 {
-        self.counter().peek().open()
-    }
-
     #[inline(always)]
     const fn counter(&self) -> &Counter {
         // SAFETY: the count that this value stands for keeps the word's segment from being freed: a segment goes

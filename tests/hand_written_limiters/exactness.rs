@@ -1,7 +1,7 @@
 //! Too many admitted, or too few.
 
 use super::{CLIENT, ROUNDS, rush};
-use connlimit::{Client, Config, Limiter, Rejected, WhenFull};
+use connlimit::{Client, Config, Limiter, Rejected, config::WhenFull};
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use core::time::Duration;
@@ -167,7 +167,7 @@ fn an_open_batch_stops_nobody_else() {
 fn an_entry_with_live_connections_is_never_evicted() {
     for when_full in [WhenFull::Reject, WhenFull::AdmitUntracked] {
         let config = Config::new(1).with_when_full(when_full);
-        let limiter = Limiter::new(config.with_table_memory(1 << 20).unwrap());
+        let limiter = Limiter::new(config.with_table_memory(1 << 20));
         let _held = limiter.try_acquire(CLIENT).unwrap();
         let crowd: Vec<_> = (0..ROUNDS * 200)
             .filter_map(|number| limiter.try_acquire(Ipv4Addr::from_bits(0x0a00_0000 + number)).ok())

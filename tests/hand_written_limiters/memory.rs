@@ -8,7 +8,7 @@ use std::thread;
 /// Entries are added and never removed: the limiter itself is what runs the server out of memory.
 #[test]
 fn clients_that_are_gone_take_no_memory() {
-    let config = Config::new(1).with_table_memory(1 << 20).unwrap();
+    let config = Config::new(1).with_table_memory(1 << 20);
     let limiter = Limiter::new(config);
     let before = resident_bytes();
     for number in 0..1_000_000 {

@@ -94,7 +94,7 @@ fn the_last_connection_is_taken_off_as_well() {
 fn a_release_goes_to_the_count_it_was_taken_from() {
     let limiter = Limiter::new(Config::new(3).with_ipv4_prefix(24).unwrap());
     let first = limiter.try_acquire(CLIENT).unwrap();
-    limiter.set_config(Config::new(0)).unwrap();
+    limiter.set_config(Config::new(connlimit::config::Limit::Unlimited)).unwrap();
     let second = limiter.try_acquire(CLIENT).unwrap();
     limiter.set_config(Config::new(1)).unwrap();
     drop(first);

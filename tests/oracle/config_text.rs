@@ -40,7 +40,7 @@ fn check_policy(config: &Config) {
     #[cfg(feature = "rules")]
     for (network, allowance) in config.rules().iter() {
         assert_eq!(network, network.trunc(), "{config:?}");
-        assert_ne!(allowance, connlimit::Allowance::Limit(0), "{config:?}");
-        assert!(config.rules().allowance(network.addr()).is_some(), "{config:?}");
+        assert_ne!(allowance, connlimit::config::Action::Limit(0), "{config:?}");
+        assert!(config.rules().action(network.addr()).is_some(), "{config:?}");
     }
 }

@@ -59,18 +59,24 @@ fn share_a_count(first: IpAddr, second: IpAddr, v4_prefix: u8, v6_prefix: u8) ->
     };
     match (octets(first).as_slice(), octets(second).as_slice()) {
         (a @ [_, _, _, _], b @ [_, _, _, _]) => agree(a, b, v4_prefix),
+        ([one, a @ ..], [other, b @ ..]) if a.len() == 4 && b.len() == 4 => one == other && agree(a, b, v4_prefix),
         (a, b) => a.len() == b.len() && agree(a, b, v6_prefix),
     }
 }
 
-/// Four octets for an IPv4 client in whichever form it came, sixteen for any other.
+/// Four octets for an IPv4 client in whichever form it came; five for one behind 6to4 or Teredo, which is told by the
+/// first; sixteen for any other.
 fn octets(addr: IpAddr) -> Vec<u8> {
     match addr {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => {
             let all = v6.octets();
-            let mapped = all[..10].iter().all(|octet| *octet == 0) && all[10..12] == [0xff; 2];
-            all[if mapped { 12 } else { 0 }..].to_vec()
+            match all {
+                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4 @ ..] => v4.to_vec(),
+                [0x20, 0x02, a, b, c, d, ..] => vec![6, a, b, c, d],
+                [0x20, 0x01, 0, 0, .., a, b, c, d] => vec![7, !a, !b, !c, !d],
+                _ => all.to_vec(),
+            }
         }
     }
 }

@@ -14,15 +14,17 @@ pub(crate) mod policy;
 pub(crate) mod proxy;
 mod world;
 
-use connlimit::{Embedded, EmbeddedPolicy};
+use connlimit::config::{Embedded, EmbeddedPolicy, Limit};
 use operation::{Operation, Setup};
 use world::World;
 
-/// IPv6 addresses as they are, but for IPv4-mapped ones: what is embedded in them is `client_vectors.csv`'s matter.
-pub(crate) const AS_THEY_ARE: EmbeddedPolicy = EmbeddedPolicy::new()
-    .with_nat64(Embedded::KeepAddress)
-    .with_6to4(Embedded::KeepAddress)
-    .with_teredo(Embedded::KeepAddress);
+/// IPv6 addresses as they are behind NAT64: what is embedded there is `client_vectors.csv`'s matter.
+pub(crate) const AS_THEY_ARE: EmbeddedPolicy = EmbeddedPolicy::new().with_nat64(Embedded::KeepAddress);
+
+/// The bytes of a run write "no limit" as 0.
+pub(crate) const fn limit(number: u32) -> Limit {
+    if number == 0 { Limit::Unlimited } else { Limit::AtMost(number) }
+}
 
 /// Runs the operations that `data` spells against a limiter and against a plain map.
 ///

@@ -2,12 +2,14 @@
 //! that is what both proptest's shrinking and libFuzzer's mutations do well with.
 
 use super::peer::Peer;
-use connlimit::{Config, WhenFull};
+use connlimit::{Config, config::WhenFull};
 
 /// How the limiter of a run is built.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) config: Config,
+    /// Its limit; 0 is none.
+    pub(crate) limit: u32,
     /// The table is small enough that `TableFull` is a right answer to a newcomer.
     pub(crate) tight: bool,
 }
@@ -53,7 +55,9 @@ impl Setup {
         let byte = |place: usize| bytes.get(place).copied().unwrap_or(0);
         let flags = byte(3);
         let tight = flags & 4 != 0;
-        let mut config = Config::new(limit(byte(0))).with_when_full(when_full(flags)).with_embedded(super::AS_THEY_ARE);
+        let limit = limit(byte(0));
+        let mut config =
+            Config::new(super::limit(limit)).with_when_full(when_full(flags)).with_embedded(super::AS_THEY_ARE);
         if flags & 2 != 0 {
             config = config
                 .with_ipv4_prefix(byte(1) % 33)
@@ -61,9 +65,9 @@ impl Setup {
                 .expect("prefix lengths in range");
         }
         if tight {
-            config = config.with_table_memory(1 << 20).expect("1 MiB is allowed").with_preallocation(flags & 8 != 0);
+            config = config.with_table_memory(1 << 20).with_preallocation(flags & 8 != 0);
         }
-        Self { config, tight }
+        Self { config, limit, tight }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::operation::{Operation, Part, Setup};
 use super::peer::{Counted, Peer};
-use connlimit::{Config, ConfigError, Limiter, Permit, Rejected, WhenFull};
+use connlimit::{
+    Config, Limiter, Permit, Rejected,
+    config::{ConfigError, WhenFull},
+};
 use std::collections::HashMap;
 
 /// More newcomers than this do not come in one run: it has to be quick enough to be repeated by the million.
@@ -13,6 +16,8 @@ pub(crate) struct World {
     /// What the limiter should say its configuration is, with every part spelt out.
     config: Config,
     handles: Vec<Limiter>,
+    /// The limit in it; 0 is none.
+    limit: u32,
     /// How many limiters there have been: permits of an earlier one do not count in this one.
     generation: u32,
     accounts: HashMap<Counted, Account>,
@@ -36,7 +41,8 @@ impl World {
     pub(crate) fn new(setup: Setup) -> Self {
         let limiter = Limiter::new(setup.config.clone());
         Self {
-            config: with_limit(&setup.config, setup.config.max_per_client()),
+            config: with_limit(&setup.config, setup.limit),
+            limit: setup.limit,
             setup,
             handles: vec![limiter],
             generation: 0,
@@ -60,9 +66,10 @@ impl World {
                 self.parked.extend(open);
             }
             Operation::SetLimit(limit, when_full) => {
-                let asked = Config::new(*limit).with_when_full(*when_full);
+                let asked = Config::new(super::limit(*limit)).with_when_full(*when_full);
                 assert_eq!(self.limiter().set_config(asked), Ok(()));
                 self.config = with_limit(&self.config, *limit).with_when_full(*when_full);
+                self.limit = *limit;
             }
             Operation::SetShape(part) => self.set_shape(*part),
             Operation::Crowd { crowd, newcomers } => {
@@ -138,7 +145,7 @@ impl World {
 
     /// Holds the outcome of an acquire against the map, and books it.
     fn judge(&mut self, peer: Peer, outcome: Result<Permit, Rejected>, limiter: &Limiter) {
-        let limit = self.config.max_per_client();
+        let limit = self.limit;
         let before = self.open_connections(peer);
         let room = limit == 0 || before < limit;
         let newcomer_to_tight_table = self.setup.tight && before == 0;
@@ -193,18 +200,19 @@ impl World {
     /// A configuration that repeats the shape is taken; one that changes it is rejected and nothing changes.
     fn set_shape(&mut self, part: Part) {
         let built = &self.config;
-        let limit = built.max_per_client().wrapping_add(1);
-        let asked = Config::new(limit).with_when_full(built.when_full());
+        let limit = self.limit.wrapping_add(1);
+        let asked = Config::new(super::limit(limit)).with_when_full(built.when_full());
         let (asked, repeats) = match part {
             Part::Ipv4Prefix(bits) => (asked.with_ipv4_prefix(bits), built.ipv4_prefix() == bits),
             Part::Ipv6Prefix(bits) => (asked.with_ipv6_prefix(bits), built.ipv6_prefix() == bits),
-            Part::TableMemory(size) => (asked.with_table_memory(size), built.table_memory() == size),
+            Part::TableMemory(size) => (Ok(asked.with_table_memory(size)), built.table_memory() == size),
             Part::Preallocation(all) => (Ok(asked.with_preallocation(all)), built.preallocation() == all),
         };
         let outcome = self.limiter().set_config(asked.expect("parts in range"));
         if repeats {
             assert_eq!(outcome, Ok(()), "{part:?} over {built:?}");
             self.config = with_limit(built, limit);
+            self.limit = limit;
         } else {
             assert!(matches!(outcome, Err(ConfigError::FixedAtBuild(_))), "{part:?} over {built:?} gave {outcome:?}");
         }
@@ -216,7 +224,8 @@ impl World {
             self.generation += 1;
             self.accounts.clear();
             let config = self.setup.config.clone();
-            self.config = with_limit(&config, config.max_per_client());
+            self.limit = self.setup.limit;
+            self.config = with_limit(&config, self.limit);
             self.handles.push(Limiter::new(config));
         }
     }
@@ -238,12 +247,12 @@ impl World {
 
 /// `config` with another limit and every part of its shape spelt out.
 fn with_limit(config: &Config, limit: u32) -> Config {
-    Config::new(limit)
+    Config::new(super::limit(limit))
         .with_when_full(config.when_full())
         .with_ipv4_prefix(config.ipv4_prefix())
         .and_then(|new| new.with_ipv6_prefix(config.ipv6_prefix()))
-        .and_then(|new| new.with_table_memory(config.table_memory()))
         .expect("parts of a valid configuration")
+        .with_table_memory(config.table_memory())
         .with_preallocation(config.preallocation())
         .with_embedded(config.embedded().clone())
 }

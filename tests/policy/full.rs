@@ -1,7 +1,10 @@
 //! What happens when a table is at its memory bound, by family and by tier.
 #![cfg(not(miri))] // Tens of thousands of clients are too many for it.
 
-use connlimit::{Client, Config, Family, Limiter, Permit, Rejected, Tier, WhenFull};
+use connlimit::{
+    Client, Config, Limiter, Permit, Rejected,
+    config::{Family, Limit, WhenFull},
+};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// More than a table of a mebibyte can hold.
@@ -15,8 +18,8 @@ fn client(family: Family, index: u32) -> Client {
     }
 }
 
-fn small(max_per_client: u32) -> Config {
-    Config::new(max_per_client).with_table_memory(1 << 20).unwrap()
+fn small(max_per_client: impl Into<Limit>) -> Config {
+    Config::new(max_per_client).with_table_memory(1 << 20)
 }
 
 /// Fills the table of a family: those admitted, and the first answer to somebody whom it had no room for.
@@ -55,13 +58,13 @@ fn each_family_has_its_own_answer_to_a_full_table() {
                 match (decided, answer) {
                     (WhenFull::Reject, Err(Rejected::TableFull)) => assert_eq!(told, (1, 0)),
                     (WhenFull::AdmitUntracked, Ok(permit)) => {
-                        assert_eq!((permit.open(), told), (0, (0, 1)), "{family:?}");
+                        assert_eq!((permit.is_tracked(), told), (false, (0, 1)), "{family:?}");
                     }
                     (_, answer) => panic!("{family:?}, {decided:?}: {answer:?}"),
                 }
                 // Whoever is in the table is not concerned.
-                let second = limiter.try_acquire(client(family, 0));
-                assert_eq!(second.map(|permit| permit.open()), Ok(2));
+                let second = limiter.try_acquire_with_usage(client(family, 0));
+                assert_eq!(second.map(|admission| admission.usage.open_connections), Ok(2));
             }
         }
     }
@@ -69,7 +72,7 @@ fn each_family_has_its_own_answer_to_a_full_table() {
 
 /// One client for everybody, and a tier in which everybody is a network: only the tier's table fills up.
 fn crowded_tier() -> Config {
-    small(0).with_ipv4_prefix(0).unwrap().with_tier(Tier::new(32, 128, 1).unwrap()).unwrap().with_max_total(0)
+    small(Limit::Unlimited).with_ipv4_prefix(0).unwrap().with_tier(32, 128, 1).unwrap().with_max_total(Limit::Unlimited)
 }
 
 /// Asks for each of a crowd, until one is rejected.
@@ -115,7 +118,7 @@ fn a_full_tier_can_be_passed_uncounted() {
 #[test]
 fn who_is_not_tracked_still_counts_for_tiers_and_the_total() {
     // One network for everybody, so that only the clients' table fills up.
-    let config = small(1).with_tier(Tier::new(0, 0, 0).unwrap()).unwrap().with_max_total(0);
+    let config = small(1).with_tier(0, 0, Limit::Unlimited).unwrap().with_max_total(Limit::Unlimited);
     let limiter = Limiter::new(config.with_when_full(WhenFull::AdmitUntracked));
     let (held, answer) = fill(&limiter, Family::Ipv4);
     let tracked = held.len() as u64;
@@ -135,11 +138,11 @@ fn who_is_not_tracked_still_counts_for_tiers_and_the_total() {
 
 #[test]
 fn a_total_takes_one_small_table_and_tiers_half_of_the_rest() {
-    let config = Config::new(1).with_table_memory(2 << 20).unwrap();
+    let config = Config::new(1).with_table_memory(2 << 20);
     let without = Limiter::new(config.clone()).stats().total.bound_bytes;
     let with = Limiter::new(config.clone().with_max_total(1)).stats().total.bound_bytes;
     assert!(with < without && without - with < 64 << 10, "{with} of {without} bytes are left for clients");
-    let tiered = Limiter::new(config.with_tier(Tier::new(8, 8, 1).unwrap()).unwrap().with_max_total(1)).stats();
+    let tiered = Limiter::new(config.with_tier(8, 8, 1).unwrap().with_max_total(1)).stats();
     let (clients, tier) = (tiered.total.bound_bytes, tiered.tiers[0].bound_bytes);
     assert!(clients.abs_diff(tier) < 4 && clients + tier <= with, "{clients} and {tier} of {with} bytes");
 }

@@ -1,7 +1,10 @@
 //! One attempt after the other, a limiter answers like the plain maps.
 
 use crate::oracle;
-use connlimit::{Config, ConfigError, Tier};
+use connlimit::{
+    Config,
+    config::{ConfigError, TierErrorKind},
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -25,15 +28,15 @@ proptest! {
         let mut config = Config::new(1);
         let mut taken: Vec<(u8, u8)> = Vec::new();
         for (ipv4, ipv6) in prefixes {
-            let tier = Tier::new(ipv4, ipv6, 7);
-            if ipv4 > 32 {
-                prop_assert_eq!(tier, Err(ConfigError::Ipv4Prefix(ipv4)));
+                        if ipv4 > 32 {
+                prop_assert_eq!(config.clone().with_tier(ipv4, ipv6, 7), Err(ConfigError::Ipv4Prefix(ipv4)));
             } else if ipv6 > 128 {
-                prop_assert_eq!(tier, Err(ConfigError::Ipv6Prefix(ipv6)));
+                prop_assert_eq!(config.clone().with_tier(ipv4, ipv6, 7), Err(ConfigError::Ipv6Prefix(ipv6)));
             } else {
-                let tier = tier.unwrap();
-                let wider = taken.last().is_none_or(|&(v4, v6)| ipv4 <= v4 && ipv6 <= v6 && (ipv4 < v4 || ipv6 < v6));
-                match config.clone().with_tier(tier) {
+                let again = taken.contains(&(ipv4, ipv6));
+                let wider = taken.last().is_none_or(|&(v4, v6)| ipv4 <= v4 && ipv6 <= v6);
+                match config.clone().with_tier(ipv4, ipv6, 7) {
+                    Ok(same) if again => prop_assert_eq!(&same, &config),
                     Ok(longer) => {
                         prop_assert!(wider && taken.len() < 4);
                         taken.push((ipv4, ipv6));
@@ -41,7 +44,8 @@ proptest! {
                     }
                     Err(error) => {
                         prop_assert!(!wider || taken.len() == 4);
-                        prop_assert_eq!(error, ConfigError::Tier(tier));
+                        let kind = if taken.len() == 4 { TierErrorKind::TooMany } else { TierErrorKind::Narrower };
+                        prop_assert_eq!(error, ConfigError::Tier { ipv4_prefix: ipv4, ipv6_prefix: ipv6, kind });
                     }
                 }
             }

@@ -1,14 +1,14 @@
 //! Worked examples of a policy, one at a time.
 
-use connlimit::{Client, Config, Embedded, EmbeddedPolicy, Limiter, Permit, Rejected, Tier, UnknownPeer, Zone};
+use connlimit::{
+    Client, Config, Limiter, Permit, Rejected,
+    config::{Embedded, EmbeddedPolicy, Limit, UnknownPeer},
+    stats::Zone,
+};
 use std::net::{IpAddr, Ipv4Addr};
 
 fn client(text: &str) -> Client {
     text.parse::<IpAddr>().unwrap().into()
-}
-
-fn tier(ipv4: u8, ipv6: u8, limit: u32) -> Tier {
-    Tier::new(ipv4, ipv6, limit).unwrap()
 }
 
 const NOBODY: Option<Ipv4Addr> = None;
@@ -16,7 +16,7 @@ const NOBODY: Option<Ipv4Addr> = None;
 #[test]
 fn the_first_limit_on_the_way_up_is_the_reason() {
     // Each limit is full with one connection of 192.0.2.1.
-    let all = Config::new(1).with_tier(tier(24, 56, 1)).unwrap().with_tier(tier(16, 48, 1)).unwrap().with_max_total(1);
+    let all = Config::new(1).with_tier(24, 56, 1).unwrap().with_tier(16, 48, 1).unwrap().with_max_total(1);
     let limiter = Limiter::new(all);
     let _permit = limiter.try_acquire(client("192.0.2.1")).unwrap();
     for (peer, reason) in [
@@ -34,7 +34,7 @@ fn the_first_limit_on_the_way_up_is_the_reason() {
 
 #[test]
 fn a_name_is_in_no_network() {
-    let limiter = Limiter::new(Config::new(0).with_tier(tier(0, 0, 1)).unwrap());
+    let limiter = Limiter::new(Config::new(Limit::Unlimited).with_tier(0, 0, 1).unwrap());
     let _v4 = limiter.try_acquire(client("192.0.2.1")).unwrap();
     let _v6 = limiter.try_acquire(client("2001:db8::1")).expect("the families have networks of their own");
     let _named = [1, 2, 3].map(|_| limiter.try_acquire(Client::named("tenant")).unwrap());
@@ -45,7 +45,7 @@ fn a_name_is_in_no_network() {
 #[test]
 fn an_embedded_client_that_is_the_ipv4_client_is_in_its_networks() {
     let embedded = EmbeddedPolicy::new().with_nat64(Embedded::SameAsIpv4);
-    let limiter = Limiter::new(Config::new(0).with_embedded(embedded).with_tier(tier(24, 48, 1)).unwrap());
+    let limiter = Limiter::new(Config::new(Limit::Unlimited).with_embedded(embedded).with_tier(24, 48, 1).unwrap());
     let _permit = limiter.try_acquire(client("64:ff9b::8.8.8.8")).unwrap();
     assert_eq!(limiter.try_acquire(client("8.8.8.9")).unwrap_err(), Rejected::TierLimit);
     assert!(limiter.try_acquire(client("8.8.9.8")).is_ok());
@@ -53,7 +53,7 @@ fn an_embedded_client_that_is_the_ipv4_client_is_in_its_networks() {
 
 #[test]
 fn a_rejected_attempt_leaves_no_trace() {
-    let limiter = Limiter::new(Config::new(1).with_tier(tier(24, 56, 5)).unwrap().with_max_total(1));
+    let limiter = Limiter::new(Config::new(1).with_tier(24, 56, 5).unwrap().with_max_total(1));
     let held = limiter.try_acquire(client("192.0.2.1")).unwrap();
     for host in 2..100 {
         let client = Ipv4Addr::new(192, 0, 2, host);
@@ -73,10 +73,10 @@ fn a_rejected_attempt_leaves_no_trace() {
 
 #[test]
 fn a_permit_gives_back_what_it_charged_although_the_limits_were_lifted_meanwhile() {
-    let strict = Config::new(1).with_tier(tier(24, 56, 1)).unwrap().with_max_total(1);
+    let strict = Config::new(1).with_tier(24, 56, 1).unwrap().with_max_total(1);
     let limiter = Limiter::new(strict.clone());
     let early = limiter.try_acquire(client("192.0.2.1")).unwrap();
-    limiter.set_config(Config::new(0)).unwrap();
+    limiter.set_config(Config::new(Limit::Unlimited)).unwrap();
     let late = limiter.try_acquire(client("192.0.2.2")).expect("no limit is left");
     limiter.set_config(strict).unwrap();
     assert_eq!(limiter.stats().tiers[0].open_connections, 2, "what came while there was no limit is counted as well");
@@ -126,7 +126,7 @@ fn an_unknown_peer_is_rejected_or_admitted_uncounted() {
     let lenient = Config::new(1).with_max_total(1).with_counting(true).with_unknown_peer(UnknownPeer::AdmitUntracked);
     limiter.set_config(lenient).unwrap();
     let unknown: Vec<Permit> = (0..3).map(|_| limiter.try_acquire_peer(NOBODY).unwrap()).collect();
-    assert!(unknown.iter().all(|permit| !permit.is_tracked() && permit.open() == 0));
+    assert!(unknown.iter().all(|permit| !permit.is_tracked()));
     let _known = limiter.try_acquire_peer(Some(Ipv4Addr::LOCALHOST)).expect("they take no place of the total");
     assert_eq!(limiter.try_acquire_peer(Some(Ipv4Addr::LOCALHOST)).unwrap_err(), Rejected::ClientLimit);
     let decisions = limiter.stats().decisions;
@@ -136,21 +136,34 @@ fn an_unknown_peer_is_rejected_or_admitted_uncounted() {
 
 #[test]
 fn the_soft_zone_begins_above_its_share_of_the_limit() {
-    let zones = |limit, percent| {
-        let limiter = Limiter::new(Config::new(limit).with_soft_percent(percent).unwrap());
-        assert_eq!(limiter.zone(Ipv4Addr::LOCALHOST), Zone::Normal, "nothing is open");
+    let zones = |limit: Limit, percent| {
+        let limiter = Limiter::new(Config::new(limit).with_soft_percent(percent));
+        assert_eq!(limiter.usage(Ipv4Addr::LOCALHOST).zone, Zone::Normal, "nothing is open");
         let admissions = [(); 4].map(|()| {
             let admission = limiter.try_acquire_with_usage(Ipv4Addr::LOCALHOST).unwrap();
-            assert_eq!(limiter.zone(Ipv4Addr::LOCALHOST), admission.zone);
+            assert_eq!(limiter.usage(Ipv4Addr::LOCALHOST), admission.usage);
             admission
         });
-        admissions.each_ref().map(|admission| admission.zone == Zone::Soft)
+        admissions.each_ref().map(|admission| admission.usage.zone == Zone::Soft)
     };
-    assert_eq!(zones(4, 0), [true; 4]);
-    assert_eq!(zones(4, 50), [false, false, true, true]);
-    assert_eq!(zones(4, 74), [false, false, true, true]);
-    assert_eq!(zones(4, 75), [false, false, false, true]);
-    assert_eq!(zones(4, 100), [false; 4]);
-    assert_eq!(zones(0, 0), [false; 4], "no limit has no share");
-    assert_eq!(zones(u32::MAX, 1), [false; 4]);
+    assert_eq!(zones(Limit::AtMost(4), 0), [true; 4]);
+    assert_eq!(zones(Limit::AtMost(4), 50), [false, false, true, true]);
+    assert_eq!(zones(Limit::AtMost(4), 74), [false, false, true, true]);
+    assert_eq!(zones(Limit::AtMost(4), 75), [false, false, false, true]);
+    assert_eq!(zones(Limit::AtMost(4), 100), [false; 4]);
+    assert_eq!(zones(Limit::Unlimited, 0), [false; 4], "no limit has no share");
+    assert_eq!(zones(Limit::AtMost(u32::MAX), 1), [false; 4]);
+}
+
+#[test]
+fn the_soft_zone_sees_tiers_and_the_total() {
+    let limiter = Limiter::new(Config::new(10).with_tier(24, 48, 4).unwrap().with_max_total(6).with_soft_percent(50));
+    let zone = |peer: &str| limiter.usage(client(peer)).zone;
+    let _two = ["192.0.2.1", "192.0.2.2"].map(|peer| limiter.try_acquire(client(peer)).unwrap());
+    assert_eq!(zone("192.0.2.1"), Zone::Normal);
+    let third = limiter.try_acquire_with_usage(client("192.0.2.3")).unwrap();
+    assert_eq!(third.usage.zone, Zone::Soft, "three of four in its network");
+    assert_eq!((zone("192.0.2.9"), zone("198.51.100.1")), (Zone::Soft, Zone::Normal));
+    let _fourth = limiter.try_acquire(client("198.51.100.1")).unwrap();
+    assert_eq!(zone("203.0.113.1"), Zone::Soft, "four of six in all");
 }

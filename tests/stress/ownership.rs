@@ -47,7 +47,7 @@ fn use_everything(limiter: &Limiter) {
 
 #[test]
 fn a_thread_that_ends_gives_back_what_its_locals_hold() {
-    let limiter = Limiter::new(Config::default());
+    let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
     for round in 0..rounds(4000) {
         thread::scope(|scope| {
             for thread in 0..THREADS {
@@ -129,7 +129,7 @@ fn a_panic_in_a_conversion_counts_nothing() {
 
 #[test]
 fn a_forgotten_permit_is_counted_for_ever_and_no_other_is() {
-    let limiter = Limiter::new(Config::new(0));
+    let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
     let each = 5;
     thread::scope(|scope| {
         for thread in 0..THREADS {

@@ -18,7 +18,7 @@ fn some_of_each_family(limiter: &Limiter, clients: u32) -> Vec<Permit> {
 
 #[test]
 fn permits_are_released_after_their_limiter_is_gone() {
-    let limiter = Limiter::new(Config::new(0));
+    let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
     let mut permits = some_of_each_family(&limiter, 2000);
     assert_eq!(permits.len(), 6000);
     drop(limiter);
@@ -34,7 +34,7 @@ fn permits_are_released_after_their_limiter_is_gone() {
 #[test]
 fn the_last_handle_may_go_while_permits_are_being_released() {
     for _ in 0..rounds(600) {
-        let limiter = Limiter::new(Config::new(0));
+        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
         let start = Barrier::new(THREADS as usize);
         thread::scope(|scope| {
             let shares: Vec<_> = (1..THREADS).map(|_| some_of_each_family(&limiter, 12)).collect();

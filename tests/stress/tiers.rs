@@ -1,7 +1,7 @@
 //! Limits that clients share: tiers and the total. None is ever exceeded, and no contest for a last place has only losers.
 
 use super::{THREADS, Turn, operations, random, share, until};
-use connlimit::{Config, Limiter, Permit, Rejected, Tier};
+use connlimit::{Config, Limiter, Permit, Rejected};
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::Mutex;
@@ -13,9 +13,7 @@ const WIDE: u32 = 6;
 const TOTAL: u32 = 10;
 
 fn strict() -> Config {
-    let tier = |ipv4, ipv6, limit| Tier::new(ipv4, ipv6, limit).expect("prefixes in range");
-    let config =
-        Config::new(CLIENT).with_tier(tier(24, 56, NARROW)).and_then(|config| config.with_tier(tier(16, 48, WIDE)));
+    let config = Config::new(CLIENT).with_tier(24, 56, NARROW).and_then(|config| config.with_tier(16, 48, WIDE));
     config.expect("narrow before wide").with_max_total(TOTAL)
 }
 
@@ -71,7 +69,9 @@ fn settle(limiter: &Limiter) {
     let stats = limiter.stats();
     assert_eq!(stats.total.open_connections, 0);
     assert!(stats.tiers.iter().all(|tier| tier.open_connections == 0), "{:?}", stats.tiers);
-    limiter.set_config(Config::new(0).with_max_total(TOTAL)).expect("the total was built in");
+    limiter
+        .set_config(Config::new(connlimit::config::Limit::Unlimited).with_max_total(TOTAL))
+        .expect("the total was built in");
     let all: Vec<Permit> = (0..TOTAL).map(|_| limiter.try_acquire(client(0)).expect("all places are free")).collect();
     assert_eq!(limiter.try_acquire(client(1)).expect_err("all places are taken"), Rejected::TotalLimit);
     drop(all);
@@ -178,8 +178,12 @@ fn what_is_charged_under_changing_limits_is_given_back() {
                 working.fetch_sub(1, SeqCst);
             });
         }
-        let lifted =
-            [Config::new(0), Config::new(CLIENT).with_dry_run(true), Config::new(1).with_max_total(3), strict()];
+        let lifted = [
+            Config::new(connlimit::config::Limit::Unlimited),
+            Config::new(CLIENT).with_dry_run(true),
+            Config::new(1).with_max_total(3),
+            strict(),
+        ];
         for config in lifted.iter().cycle() {
             limiter.set_config(config.clone()).expect("of the shape that was built");
             thread::yield_now();

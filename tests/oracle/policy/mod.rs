@@ -5,7 +5,8 @@ mod operation;
 mod plain;
 mod settings;
 
-use connlimit::{Admission, Config, ConfigError, Limiter, Permit, Rejected};
+use super::limit;
+use connlimit::{Admission, Config, Limiter, Permit, Rejected, config::ConfigError};
 use core::net::{IpAddr, Ipv4Addr};
 use operation::{Operation, Way};
 use plain::Plain;
@@ -32,7 +33,8 @@ struct Run {
     plain: Plain,
     /// What the limiter is asked for next, as far as that is known.
     planned: Settings,
-    held: Vec<(Peer, Permit)>,
+    /// With each permit, whether it takes places in tiers and the total.
+    held: Vec<(Peer, bool, Permit)>,
 }
 
 impl Run {
@@ -48,10 +50,7 @@ impl Run {
             Operation::Acquire(peer, way) => self.acquire(*peer, *way),
             Operation::AcquireUnknown => {
                 let answer = self.limiter.try_acquire_peer(None::<IpAddr>);
-                assert_eq!(
-                    answer.map(|permit| (permit.is_tracked(), permit.open())),
-                    self.plain.acquire_unknown().map(|()| (false, 0))
-                );
+                assert_eq!(answer.map(|permit| permit.is_tracked()), self.plain.acquire_unknown().map(|()| false));
             }
             Operation::Release(place) if !self.held.is_empty() => {
                 self.release(usize::from(*place) % self.held.len());
@@ -74,9 +73,9 @@ impl Run {
             Way::AcquirePeer => self.limiter.try_acquire_peer(Some(peer.client())),
             Way::Batch => self.limiter.batch().try_acquire(peer.client()),
             Way::Admit => {
-                self.limiter.try_acquire_with_usage(peer.client()).map(|Admission { permit, open, zone, .. }| {
-                    assert_eq!(Ok(open), expected);
-                    assert_eq!(zone, self.plain.zone(peer, open), "{peer:?} with {open} open");
+                self.limiter.try_acquire_with_usage(peer.client()).map(|Admission { permit, usage, .. }| {
+                    assert_eq!(Ok(usage.open_connections), expected);
+                    assert_eq!(usage.zone, self.plain.zone(peer), "{peer:?} with {usage:?}");
                     permit
                 })
             }
@@ -97,15 +96,15 @@ impl Run {
     }
 
     fn judge(&mut self, peer: Peer, answer: Result<Permit, Rejected>, expected: Result<u32, Rejected>) {
-        assert_eq!(answer.as_ref().map(Permit::open).map_err(|rejected| *rejected), expected, "{peer:?}");
+        assert_eq!(answer.as_ref().err(), expected.as_ref().err(), "{peer:?}");
         self.compare_client(peer);
-        self.held.extend(answer.map(|permit| (peer, permit)));
+        self.held.extend(answer.map(|permit| (peer, self.plain.shares(peer), permit)));
     }
 
     fn release(&mut self, place: usize) {
-        let (peer, permit) = self.held.swap_remove(place);
+        let (peer, shares, permit) = self.held.swap_remove(place);
         drop(permit);
-        self.plain.release(peer);
+        self.plain.release(peer, shares);
         self.compare_client(peer);
     }
 
@@ -128,11 +127,11 @@ impl Run {
     /// What is shown is what was asked for, with a limit for each tier there is; and it can be set.
     fn compare_config(&self) {
         let (shown, Limits { client, tiers, total }) = (self.limiter.config(), self.plain.now.limits);
-        assert_eq!(shown.max_per_client(), client);
+        assert_eq!(shown.max_per_client(), limit(client));
         let there = tiers.iter().zip(self.shape.tiers).filter(|(_, there)| *there);
-        let limits: Vec<_> = there.map(|(limit, _)| limit.unwrap_or(0)).collect();
-        assert_eq!(shown.tiers().iter().map(connlimit::Tier::limit).collect::<Vec<_>>(), limits);
-        assert_eq!(shown.max_total(), self.shape.total.then_some(total.unwrap_or(0)));
+        let limits: Vec<_> = there.map(|(number, _)| limit(number.unwrap_or(0))).collect();
+        assert_eq!(shown.tiers().iter().map(connlimit::config::Tier::limit).collect::<Vec<_>>(), limits);
+        assert_eq!(shown.max_total(), self.shape.total.then_some(limit(total.unwrap_or(0))));
         assert_eq!(self.limiter.set_config((*shown).clone()), Ok(()));
         assert_eq!(self.limiter.config(), shown);
     }
@@ -140,14 +139,14 @@ impl Run {
     fn compare_client(&self, peer: Peer) {
         let open = self.plain.open(peer);
         assert_eq!(self.limiter.open_connections(peer.client()), open, "{peer:?}");
-        assert_eq!(self.limiter.zone(peer.client()), self.plain.zone(peer, open), "{peer:?} with {open} open");
+        let usage = self.limiter.usage(peer.client());
+        assert_eq!((usage.open_connections, usage.zone), (open, self.plain.zone(peer)), "{peer:?}");
     }
 
     /// Compares all that is counted. It takes as long as many admissions do, and what is wrong then stays wrong.
     fn compare_all(&self) {
         self.plain.compare(&self.limiter.stats());
-        for (peer, permit) in &self.held {
-            assert_eq!(permit.open(), self.plain.open(*peer), "{peer:?}");
+        for (peer, ..) in &self.held {
             self.compare_client(*peer);
         }
     }
@@ -161,7 +160,9 @@ impl Run {
         self.plain.compare(&self.limiter.stats());
         assert_eq!(self.plain.total(), 0);
         if self.shape.total {
-            self.limiter.set_config(Config::new(0).with_max_total(2)).expect("there is a total");
+            self.limiter
+                .set_config(Config::new(connlimit::config::Limit::Unlimited).with_max_total(2))
+                .expect("there is a total");
             let attempts = [0; 3].map(|_| self.limiter.try_acquire(Ipv4Addr::LOCALHOST));
             let rejections = attempts.each_ref().map(|attempt| attempt.as_ref().err());
             assert_eq!(rejections, [None, None, Some(&Rejected::TotalLimit)]);

@@ -1,7 +1,11 @@
 //! What a run is built with and changed to, and the configuration that says so.
 
+use super::super::limit;
 use super::plain::Allow;
-use connlimit::{Client, Config, ConfigError, Tier, UnknownPeer};
+use connlimit::{
+    Client, Config,
+    config::{ConfigError, UnknownPeer},
+};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The tiers a run may have, narrow before wide: the prefixes of IPv4 and IPv6.
@@ -72,14 +76,14 @@ pub(crate) struct Limits {
 
 impl Limits {
     fn config(&self, rules: &Rules) -> Result<Config, ConfigError> {
-        let mut config = Config::new(self.client);
-        for (limit, (ipv4, ipv6)) in self.tiers.iter().zip(LADDER) {
-            if let Some(limit) = limit {
-                config = config.with_tier(Tier::new(ipv4, ipv6, *limit)?)?;
+        let mut config = Config::new(limit(self.client));
+        for (number, (ipv4, ipv6)) in self.tiers.iter().zip(LADDER) {
+            if let Some(number) = number {
+                config = config.with_tier(ipv4, ipv6, limit(*number))?;
             }
         }
         if let Some(total) = self.total {
-            config = config.with_max_total(total);
+            config = config.with_max_total(limit(total));
         }
         Ok(with_rules(config, rules))
     }
@@ -102,12 +106,12 @@ impl Limits {
 
 #[cfg(feature = "rules")]
 fn with_rules(config: Config, rules: &Rules) -> Config {
-    use connlimit::Allowance;
+    use connlimit::config::Action;
     let given = NETWORKS.into_iter().zip(rules).filter_map(|((addr, bits), rule)| {
         let allowance = match (*rule)? {
-            Allow::Limit(limit) => Allowance::Limit(limit),
-            Allow::Unlimited => Allowance::Unlimited,
-            Allow::Deny => Allowance::Deny,
+            Allow::Limit(limit) => Action::Limit(limit),
+            Allow::Unlimited => Action::Unlimited,
+            Allow::Deny => Action::Deny,
         };
         Some((ipnet::IpNet::new(addr, bits).expect("a network"), allowance))
     });
@@ -139,7 +143,7 @@ impl Settings {
         let mut config = self.limits.config(&self.rules).expect("the ladder is in order");
         config = config.with_dry_run(self.dry_run).with_counting(self.counting).with_unknown_peer(unknown);
         if let Some(percent) = self.soft_percent {
-            config = config.with_soft_percent(percent).expect("a percentage");
+            config = config.with_soft_percent(percent);
         }
         if let Some((limits, rules)) = &self.shadow {
             config = config.with_shadow(limits.config(rules).expect("the ladder is in order"));

@@ -31,8 +31,6 @@ fn parse_policy(text: &str) -> Parsed<EmbeddedPolicy> {
         };
         policy = match mechanism {
             "nat64" => policy.with_nat64(embedded),
-            "6to4" => policy.with_6to4(embedded),
-            "teredo" => policy.with_teredo(embedded),
             prefix => {
                 let (network, bits) = split(prefix, "/")?;
                 policy.with_nat64_prefix(network.parse()?, bits.parse()?, embedded)?
@@ -85,7 +83,7 @@ fn a_prefix_that_rfc_6052_does_not_allow_is_rejected() -> Parsed<()> {
         let network = network.parse()?;
         assert_eq!(
             EmbeddedPolicy::default().with_nat64_prefix(network, bits, Embedded::OwnClient),
-            Err(ConfigError::Nat64Prefix(network, bits))
+            Err(crate::config::ConfigError::Nat64Prefix(network, bits))
         );
     }
     Ok(())
@@ -128,7 +126,7 @@ impl Via {
     }
 
     fn policy(self, embedded: Embedded) -> EmbeddedPolicy {
-        let policy = EmbeddedPolicy::default().with_nat64(embedded).with_6to4(embedded).with_teredo(embedded);
+        let policy = EmbeddedPolicy::default().with_nat64(embedded);
         match self {
             Self::Configured(bits) => {
                 policy.with_nat64_prefix((CONFIGURED << 96).into(), bits, embedded).expect("one of the allowed lengths")
@@ -140,6 +138,11 @@ impl Via {
 
 /// `2001:db8::`, without its zeros.
 const CONFIGURED: u128 = 0x2001_0db8;
+
+/// The ways that an operator decides about.
+fn translators() -> impl Strategy<Value = Via> {
+    vias().prop_filter("nobody decides about these", |via| !matches!(via, Via::SixToFour | Via::Teredo))
+}
 
 fn vias() -> impl Strategy<Value = Via> {
     prop_oneof![
@@ -195,7 +198,7 @@ proptest! {
 
     #[test]
     fn the_same_client_as_over_ipv4_is_that_client(
-        via in vias(),
+        via in translators(),
         octets in (11..=99_u8, any::<u8>(), any::<u8>(), any::<u8>()),
         noise: u128,
     ) {
@@ -207,12 +210,21 @@ proptest! {
     }
 
     #[test]
-    fn a_kept_address_is_itself(via in vias(), a: Ipv4Addr, noise: u128) {
+    fn a_kept_address_is_itself(via in translators(), a: Ipv4Addr, noise: u128) {
         let addr = via.embed(a, noise);
         prop_assert_eq!(
             canonical(addr, &via.policy(Embedded::KeepAddress)),
             Canonical::V6(addr)
         );
+    }
+
+    #[test]
+    fn a_client_behind_6to4_or_teredo_is_its_own_under_every_policy(via in vias(), a: Ipv4Addr, noise: u128) {
+        prop_assume!(matches!(via, Via::SixToFour | Via::Teredo));
+        for embedded in [Embedded::KeepAddress, Embedded::OwnClient, Embedded::SameAsIpv4] {
+            let own = canonical(via.embed(a, noise), &via.policy(embedded));
+            prop_assert!(matches!(own, Canonical::Own(_)), "{:?}", own);
+        }
     }
 
     #[test]
