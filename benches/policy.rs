@@ -1,6 +1,6 @@
 //! What a policy costs: an admission and its release with one limit, and with more beside it.
 //!
-//! `cargo bench --bench policy`; see `benches/README.md`. Each thread has a client of its own, in an IPv4 /24 of its own,
+//! `cargo bench -p connlimit-benches --bench policy`; see `benches/README.md`. Each thread has a client of its own, in an IPv4 /24 of its own,
 //! with another connection open: whatever the threads share, the configuration makes them share.
 
 #![allow(clippy::cast_precision_loss, reason = "counts of operations are far below 2^52")]

@@ -21,8 +21,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`net`] has a ready accept loop for blocking sockets; the features of the crate add the others. [`Config`] is all
-//! that an operator may set. What is guaranteed between threads stands at [`Limiter`], and why it holds in [`design`].
+//! [`net`] has a ready accept loop for blocking sockets; crates of their own, such as
+//! `connlimit-tokio` and `connlimit-axum`, have the others. [`Config`] is all that an operator may set. What is guaranteed between threads stands at [`Limiter`], and
+//! why it holds in [`design`].
 //!
 //! # For readers of the source
 //!
@@ -33,7 +34,8 @@
 //! and `stats` tell what is there, by way of `table::walk`; `tally` counts what was decided, and `audit` knows where
 //! permits were taken. Atomics come from `sync` and epochs from `epoch`, and from nowhere else.
 
-mod adapters;
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod audit;
 mod batch;
 mod client;
@@ -43,7 +45,9 @@ mod counts;
 pub mod design;
 mod epoch;
 mod hash;
+mod limited_stream;
 mod limiter;
+pub mod net;
 mod permit;
 mod policy;
 mod rejected;
@@ -54,29 +58,6 @@ mod sync;
 mod table;
 mod tally;
 
-#[cfg(any(feature = "axum", feature = "tower"))]
-pub use adapters::PeerAddr;
-#[cfg(feature = "axum")]
-pub use adapters::axum;
-#[cfg(feature = "forwarded")]
-pub use adapters::forwarded;
-#[cfg(feature = "hyper")]
-pub use adapters::hyper;
-#[cfg(feature = "metrics")]
-pub use adapters::metrics;
-#[cfg(feature = "prometheus-client")]
-pub use adapters::prometheus;
-#[cfg(feature = "proxy-protocol")]
-pub use adapters::proxy;
-#[cfg(feature = "tokio")]
-pub use adapters::tokio;
-#[cfg(feature = "tonic")]
-pub use adapters::tonic;
-#[cfg(feature = "tower")]
-pub use adapters::tower;
-#[cfg(feature = "tracing")]
-pub use adapters::tracing;
-pub use adapters::{LimitedStream, net};
 #[cfg(feature = "audit")]
 pub use audit::{Mismatch, Outstanding};
 pub use batch::Batch;
@@ -86,13 +67,9 @@ pub use clients::{ClientCount, Clients};
 #[cfg(feature = "rules")]
 pub use config::{Allowance, RuleFault, Rules};
 pub use config::{Config, ConfigError, Family, Tier, UnknownPeer, WhenFull};
+pub use limited_stream::LimitedStream;
 pub use limiter::Limiter;
 pub use permit::Permit;
 pub use policy::{Admission, Zone};
 pub use rejected::Rejected;
 pub use stats::{Decisions, Rejections, Stats, TableStats};
-
-/// The code of the README is compiled and run with the other examples, where all of it can be.
-#[doc = include_str!("../README.md")]
-#[cfg(all(doctest, feature = "axum", feature = "proxy-protocol"))]
-struct ReadmeDoctests;

@@ -1,5 +1,4 @@
 //! Rules by network: the longest one counts, and one that cannot stand is named.
-#![cfg(feature = "rules")]
 
 use connlimit::{Allowance, Config, ConfigError, Limiter, RuleFault, Rules};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
