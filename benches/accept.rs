@@ -2,14 +2,15 @@
 //! mutexed map that servers write for themselves.
 //!
 //! ```text
-//! cargo bench --features tokio --bench accept
+//! cargo bench -p connlimit-benches --bench accept
 //! ```
 //!
 //! Rounds are interleaved and medians reported, so that whatever else the machine does meets all of them alike. Two
 //! threads connect from 64 addresses each; the server runs on one thread and drops each connection as soon as it has
 //! it. Most of the time goes to the kernel, which is the point: it says what a limiter costs where it is used.
 
-use connlimit::{Config, Limiter, tokio::LimitedListener};
+use connlimit::{Config, Limiter};
+use connlimit_tokio::LimitedListener;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use socket2::{Domain, Socket, Type};

@@ -1,6 +1,6 @@
 //! The short comparison, with criterion: how long an admission and its release take, beside the peers.
 //!
-//! `cargo bench --bench admit`; see `benches/README.md`.
+//! `cargo bench -p connlimit-benches --bench admit`; see `benches/README.md`.
 
 #![allow(clippy::cast_precision_loss, reason = "counts of operations are far below 2^52")]
 

@@ -1,6 +1,6 @@
 //! The worst that can happen to one caller: single calls while the table grows from nothing to a million clients.
 //!
-//! `cargo bench --bench latency`; see `benches/README.md`. Beside the peers stands `nothing`: the same loop around no
+//! `cargo bench -p connlimit-benches --bench latency`; see `benches/README.md`. Beside the peers stands `nothing`: the same loop around no
 //! call at all. What it shows is the timer (p50) and the machine taking the processor away (p99.99, max). A single
 //! maximum may be such an interruption, so the column to compare is the smallest of the rounds' maxima: an
 //! interruption does not come back in each round, a table that is copied does.

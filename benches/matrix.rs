@@ -1,6 +1,6 @@
 //! The published comparison: every workload, on several numbers of threads, for every peer.
 //!
-//! `cargo bench --bench matrix`; see `benches/README.md`. Each round runs all peers of a cell one after the other, and
+//! `cargo bench -p connlimit-benches --bench matrix`; see `benches/README.md`. Each round runs all peers of a cell one after the other, and
 //! the rounds go over the whole matrix, so that a disturbance of seconds hits one round of many cells and not many
 //! rounds of one. What counts is the median of the rounds.
 

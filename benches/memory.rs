@@ -1,6 +1,6 @@
 //! What a tracked client costs in memory, and what stays when the crowd has gone.
 //!
-//! `cargo bench --bench memory`; see `benches/README.md`. Each line is measured in a process of its own: one peer's
+//! `cargo bench -p connlimit-benches --bench memory`; see `benches/README.md`. Each line is measured in a process of its own: one peer's
 //! garbage, or what the allocator keeps of it, is not the next one's.
 
 #![allow(clippy::cast_precision_loss, reason = "numbers of bytes are far below 2^52")]

@@ -1,6 +1,6 @@
 //! How long it takes to find the rule for an address, with criterion, beside the trie alone.
 //!
-//! `cargo bench --features rules --bench rules`; see `benches/README.md`.
+//! `cargo bench -p connlimit-benches --features rules --bench rules`; see `benches/README.md`.
 
 #![allow(clippy::cast_possible_truncation, reason = "the bits of an IPv4 address are the low ones")]
 

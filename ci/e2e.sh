@@ -19,8 +19,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     skip "cannot install ${missing[*]}"
 fi
 
-examples=(tokio_echo axum_server behind_proxy tls)
-cargo build --features axum,tower,proxy-protocol "${examples[@]/#/--example=}"
+examples=(tokio_echo tls axum_server behind_proxy)
+cargo build -p connlimit-tokio -p connlimit-axum "${examples[@]/#/--example=}"
 bin=${CARGO_TARGET_DIR:-target}/debug/examples
 for example in "${examples[@]}"; do
   echo "== $example checks itself"

@@ -1,20 +1,27 @@
 #!/usr/bin/env bash
-# The library builds without warnings with no feature, with each one alone, and with all; with cargo-hack, in pairs too.
+# Every package builds without warnings with no feature, with each one alone, and with all; with cargo-hack, in pairs too.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+# Lints the package in the folder $1 with the given flags.
 check() {
-  echo "== $*"
-  cargo clippy --lib "$@" -- -D warnings
+  local manifest=$1/Cargo.toml
+  shift
+  echo "== $manifest $*"
+  cargo clippy --manifest-path "$manifest" --no-deps "$@" -- -D warnings
 }
 
-check --no-default-features
-list=$(features)
-[[ -n $list ]] || fail "cargo metadata shows no features"
-for feature in $list; do
-  check --no-default-features --features "$feature"
+[[ -n $(features .) ]] || fail "Cargo.toml shows no features"
+for package in $(packages); do
+  list=$(features "$package")
+  check "$package" --no-default-features
+  for feature in $list; do
+    check "$package" --no-default-features --features "$feature"
+  done
+  if [[ $(wc -w <<<"$list") -gt 1 ]]; then
+    check "$package" --all-features
+  fi
 done
-check --all-features
 
 if cargo hack --version 2>/dev/null; then
-  cargo hack check --lib --feature-powerset --depth 2
+  cargo hack check --workspace --exclude connlimit-benches --feature-powerset --depth 2
 fi

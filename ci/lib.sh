@@ -44,11 +44,17 @@ explore() {
   echo "$(wc -l <<<"$counts") $what"
 }
 
-# The package's features, one to a line.
+# The folders of the packages that are published: the library's own, and one for each crate on top of it.
+packages() {
+  local manifest
+  for manifest in Cargo.toml crates/*/Cargo.toml; do
+    dirname "$manifest"
+  done
+}
+
+# The features of the package in the folder $1, one to a line.
 features() {
-  local map
-  map=$(cargo metadata --no-deps --format-version 1 | grep -oE '"features":\{[^}]*\}')
-  grep -oE '"[^"]+":\[' <<<"$map" | cut -d'"' -f2 | grep -vx default
+  sed -n '/^\[features\]/,/^\[[a-z-]*dependencies\]/s/^\([a-z0-9-]*\) = \[.*/\1/p' "$1/Cargo.toml" | grep -vx default || true
 }
 
 # The nightly toolchain, with the given components; tries to add those that are missing.

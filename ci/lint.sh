@@ -33,12 +33,14 @@ silent=$(find src -name '*.rs' -not -name models.rs -not -path '*/models/*' -pri
 expect_none "no ORDERING comment within the six lines above" "$silent"
 
 undocumented=
-for feature in $(features); do
-  grep -q "^| \`$feature\` |" README.md || undocumented+="$feature "
+for package in $(packages); do
+  for feature in $(features "$package"); do
+    grep -q "^| \`$feature\` |" "$package/README.md" || undocumented+="$package: $feature "
+  done
 done
-expect_none "features without a line in the table of README.md" "$undocumented"
+expect_none "features without a line in the table of their README.md" "$undocumented"
 
-cargo fmt --check
-cargo clippy --all-targets --all-features -- -D warnings
-RUSTDOCFLAGS="-D warnings" cargo doc --all-features --no-deps
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --all-features -- -D warnings
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
 echo "lint: clean"

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# The tests, as the README says to run them and with all features, and the example as a user meets it.
+# The tests, as the README says to run them, the library's first and then everybody's, and the programs as a user meets
+# them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 cargo test
-cargo test --all-features
+cargo test --workspace --all-features
 
 cargo run --release --example guarded_server
 server=${CARGO_TARGET_DIR:-target}/release/examples/guarded_server
 
 # Without a terminal it prints one frame, and checks it.
-cargo run --example top
+cargo run -p connlimit-top
 
 status=0
 "$server" --listen nowhere || status=$?

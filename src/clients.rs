@@ -65,7 +65,7 @@ impl Limiter {
     /// use connlimit::{Config, Limiter};
     /// use std::net::Ipv4Addr;
     ///
-    /// let limiter = Limiter::new(Config::new(Limit::Unlimited));
+    /// let limiter = Limiter::new(Config::new(10));
     /// let _permits = [1, 2, 2, 3, 3, 3].map(|host| limiter.try_acquire(Ipv4Addr::new(192, 0, 2, host)));
     ///
     /// let top: Vec<_> = limiter.top(2).iter().map(|seen| format!("{} {}", seen.client, seen.open_connections)).collect();

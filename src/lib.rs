@@ -21,8 +21,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`net`] has a ready accept loop for blocking sockets; the features of the crate add the others. [`Config`] is all
-//! that an operator may set. What is guaranteed between threads stands at [`Limiter`], and why it holds in [`design`].
+//! [`net`] has a ready accept loop for blocking sockets; crates of their own, such as
+//! `connlimit-tokio` and `connlimit-axum`, have the others. [`Config`] is all that an operator may set. What is guaranteed between threads stands at [`Limiter`], and
+//! why it holds in [`design`].
 //!
 //! # For readers of the source
 //!
@@ -33,6 +34,8 @@
 //! and `stats` tell what is there, by way of `table::walk`; `tally` counts what was decided, and `audit` knows where
 //! permits were taken. Atomics come from `sync` and epochs from `epoch`, and from nowhere else.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // In the order in which an address passes through them.
 pub mod client;
 pub mod config;
@@ -42,6 +45,8 @@ mod table;
 mod limiter;
 mod permit;
 mod rejected;
+mod limited_stream;
+pub mod net;
 mod clients;
 pub mod stats;
 mod tally;
@@ -50,43 +55,15 @@ mod tally;
 pub mod audit;
 mod epoch;
 mod sync;
-mod adapters;
 pub mod design;
 #[cfg(all(test, connlimit_shuttle))]
 mod scenarios;
 
-#[cfg(any(feature = "axum", feature = "tower"))]
-pub use adapters::PeerAddr;
-#[cfg(feature = "axum")]
-pub use adapters::axum;
-#[cfg(feature = "forwarded")]
-pub use adapters::forwarded;
-#[cfg(feature = "hyper")]
-pub use adapters::hyper;
-#[cfg(feature = "metrics")]
-pub use adapters::metrics;
-#[cfg(feature = "prometheus-client")]
-pub use adapters::prometheus;
-#[cfg(feature = "proxy-protocol")]
-pub use adapters::proxy;
-#[cfg(feature = "tokio")]
-pub use adapters::tokio;
-#[cfg(feature = "tonic")]
-pub use adapters::tonic;
-#[cfg(feature = "tower")]
-pub use adapters::tower;
-#[cfg(feature = "tracing")]
-pub use adapters::tracing;
-pub use adapters::{LimitedStream, net};
 #[doc(inline)]
 pub use client::Client;
 #[doc(inline)]
 pub use config::Config;
+pub use limited_stream::LimitedStream;
 pub use limiter::{Admission, Batch, Limiter};
 pub use permit::Permit;
 pub use rejected::Rejected;
-
-/// The code of the README is compiled and run with the other examples, where all of it can be.
-#[doc = include_str!("../README.md")]
-#[cfg(all(doctest, feature = "axum", feature = "proxy-protocol"))]
-struct ReadmeDoctests;

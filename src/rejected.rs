@@ -40,6 +40,31 @@ pub enum Rejected {
     UnknownPeer,
 }
 
+impl Rejected {
+    /// The HTTP status code that says the same: 429 where the client has too much
+    /// ([RFC 6585, section 4](https://www.rfc-editor.org/rfc/rfc6585#section-4)), 503 where the server is full for
+    /// everybody, and 403 where the fault lies in who the client is
+    /// ([RFC 9110, section 15](https://www.rfc-editor.org/rfc/rfc9110#section-15)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::Rejected;
+    ///
+    /// assert_eq!(Rejected::ClientLimit.http_status(), 429);
+    /// assert_eq!(Rejected::TotalLimit.http_status(), 503);
+    /// assert_eq!(Rejected::Denied.http_status(), 403);
+    /// ```
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::ClientLimit | Self::TierLimit => 429,
+            Self::TableFull | Self::TotalLimit => 503,
+            Self::Denied | Self::UnknownPeer => 403,
+        }
+    }
+}
+
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

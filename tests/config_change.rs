@@ -2,7 +2,7 @@
 
 use connlimit::config::{ConfigError, Limit};
 use connlimit::{Client, Config, Limiter, Rejected};
-use std::net::Ipv4Addr;
+use core::net::Ipv4Addr;
 use std::thread;
 
 fn client(host: u8) -> Ipv4Addr {
@@ -38,7 +38,7 @@ fn tiers_and_the_total_change_and_go_one_by_one() {
     limiter.update_config(|config| config.without_tier(24, 48)).unwrap();
     let _more = [2, 3, 4].map(|host| limiter.try_acquire(client(host)).unwrap());
     assert_eq!(limiter.try_acquire(client(5)).unwrap_err(), Rejected::TotalLimit);
-    limiter.update_config(|config| config.without_max_total()).unwrap();
+    limiter.update_config(Config::without_max_total).unwrap();
     let _beyond = limiter.try_acquire(client(5)).unwrap();
     limiter.update_config(|config| config.with_max_total(5)).unwrap();
     assert_eq!(limiter.try_acquire(client(6)).unwrap_err(), Rejected::TotalLimit, "it was counted all the time");
@@ -51,7 +51,10 @@ fn a_change_that_fails_changes_nothing() {
     assert_eq!(limiter.update_config(|config| config.with_tier(8, 8, 1)), Err(ConfigError::FixedAtBuild("tiers")));
     assert_eq!(limiter.update_config(|config| config.with_ipv4_prefix(33)), Err(ConfigError::Ipv4Prefix(33)));
     let error = limiter.update_config(|config| config.with_ipv4_prefix(24)).unwrap_err();
-    assert_eq!(error.to_string(), "ipv4_prefix is fixed when the limiter is built: to change it, restart with a new limiter");
+    assert_eq!(
+        error.to_string(),
+        "ipv4_prefix is fixed when the limiter is built: to change it, restart with a new limiter"
+    );
     assert_eq!(limiter.config(), before);
 }
 

@@ -45,10 +45,3 @@ fn the_corpus_of_policies_passes() {
 fn the_corpus_of_configurations_passes() {
     replay("config", oracle::config_text::check);
 }
-
-#[cfg(feature = "proxy-protocol")]
-#[cfg_attr(miri, ignore = "reads files")]
-#[test]
-fn the_corpus_of_proxy_headers_passes() {
-    replay("proxy", oracle::proxy::check);
-}

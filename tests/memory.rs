@@ -127,8 +127,8 @@ fn the_bound_holds_and_clients_that_are_tracked_do_not_notice() {
         for client in 0..1 << 20 {
             match limiter.try_acquire(Ipv4Addr::from_bits(client)) {
                 Ok(permit) => permits.push(permit),
-                Err(rejected) => {
-                    assert_eq!(rejected, Rejected::TableFull);
+                Err(reason) => {
+                    assert_eq!(reason, Rejected::TableFull);
                     rejected += 1;
                 }
             }

@@ -83,7 +83,7 @@ fn stats_can_be_written_and_read() {
     let _permit = limiter.try_acquire(client(1)).unwrap();
     let stats = limiter.stats();
     let text = serde_json::to_string(&stats).unwrap();
-    assert!(text.contains(r#""v4":{"open":1,"clients":1,"#), "{text}");
+    assert!(text.contains(r#""v4":{"open_connections":1,"clients":1,"#), "{text}");
     assert!(text.contains(r#""rejected":{"client_limit":0,"#), "{text}");
     assert_eq!(serde_json::from_str::<connlimit::stats::Stats>(&text).unwrap(), stats);
 }

@@ -71,7 +71,7 @@ fn answers_and_settings_are_plain_values() {
     assert!(has!(ClientCount: Copy + Eq + core::hash::Hash + Send + Sync + UnwindSafe));
     assert!(has!(Stats: Clone + Eq + Default + Send + Sync + UnwindSafe));
     assert!(has!(WhenFull: Copy + Eq + Default + Send + Sync + UnwindSafe));
-    assert!(has!(Config: Clone + Eq + Default + Send + Sync + UnwindSafe));
+    assert!(has!(Config: Clone + Eq + Send + Sync + UnwindSafe));
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(crate) struct Results {
 impl Results {
     /// `name` is that of the benchmark; what the option `--save` says is appended.
     pub(crate) fn create(name: &str, options: &Options, columns: &str) -> io::Result<Self> {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/results");
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results");
         fs::create_dir_all(&folder)?;
         let save = options.text("save").unwrap_or("scratch");
         let path = folder.join(format!("{name}-{save}.csv"));
@@ -105,7 +105,7 @@ pub(crate) fn provenance(name: &str) -> [(&'static str, String); 6] {
     let commit = output("git", &["rev-parse", "HEAD"]);
     let cores = thread::available_parallelism().map_or(0, usize::from);
     [
-        ("command", format!("cargo bench --bench {name} -- {}", arguments.join(" "))),
+        ("command", format!("cargo bench -p connlimit-benches --bench {name} -- {}", arguments.join(" "))),
         ("commit", commit + if changed { " with local changes" } else { "" }),
         ("rustc", output("rustc", &["-V"])),
         ("processor", format!("{}, {cores} cores", processor())),

@@ -3,7 +3,7 @@
 use crate::permit::{ConnlimitPermit, put, vacant};
 use crate::sockaddr::client;
 use crate::status::{Status, guarded};
-use connlimit::{Client, Config, Limiter};
+use connlimit::{Client, Config, Limiter, config::Limit};
 use core::ffi::c_void;
 use core::ptr;
 use core::slice;
@@ -247,7 +247,7 @@ pub unsafe extern "C" fn connlimit_set_limit(limiter: *const ConnlimitLimiter, m
     guarded(|| {
         // SAFETY: the duty is the caller's by this function's own.
         let limiter = unsafe { limiter_of(limiter) }?;
-        limiter.set_config(Config::new(max_per_client))?;
+        limiter.update_config(|config| config.with_max_per_client(limit(max_per_client)))?;
         Ok(())
     })
 }
@@ -255,7 +255,7 @@ pub unsafe extern "C" fn connlimit_set_limit(limiter: *const ConnlimitLimiter, m
 fn build(raw: ConnlimitConfig) -> Result<Config, Status> {
     // No `u8` is above its family's limit and wraps to a valid one.
     let bits = |prefix: u32| u8::try_from(prefix).unwrap_or(u8::MAX);
-    let mut config = Config::new(raw.max_per_client);
+    let mut config = Config::new(limit(raw.max_per_client));
     if raw.ipv4_prefix != 0 {
         config = config.with_ipv4_prefix(bits(raw.ipv4_prefix))?;
     }
@@ -335,4 +335,9 @@ const unsafe fn write<T: Copy>(to: *mut T, value: T) -> Result<(), Status> {
     // SAFETY: not null, so it may be written by the caller's duty.
     unsafe { to.write_unaligned(value) };
     Ok(())
+}
+
+/// In C, 0 is no limit.
+const fn limit(max_per_client: u32) -> Limit {
+    if max_per_client == 0 { Limit::Unlimited } else { Limit::AtMost(max_per_client) }
 }

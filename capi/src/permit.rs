@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_second_release_changes_nothing() {
-        let limiter = Limiter::new(Config::new(Limit::Unlimited));
+        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
         let _other = limiter.try_acquire(CLIENT);
         let mut permit = EMPTY_PERMIT;
         assert_eq!(fill(&mut permit, &limiter), Ok(()));
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_permit_in_use_is_not_overwritten() {
-        let limiter = Limiter::new(Config::new(Limit::Unlimited));
+        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
         let mut permit = EMPTY_PERMIT;
         assert_eq!(fill(&mut permit, &limiter), Ok(()));
         assert_eq!(fill(&mut permit, &limiter), Err(Status::ConnlimitPermitInUse));
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_moved_permit_is_released_where_it_went() {
-        let limiter = Limiter::new(Config::new(Limit::Unlimited));
+        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
         let [mut from, mut to] = [EMPTY_PERMIT; 2];
         assert_eq!(fill(&mut from, &limiter), Ok(()));
         // SAFETY: from references.
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_move_onto_an_open_permit_moves_nothing() {
-        let limiter = Limiter::new(Config::new(Limit::Unlimited));
+        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
         let mut permit = EMPTY_PERMIT;
         assert_eq!(fill(&mut permit, &limiter), Ok(()));
         let itself = &raw mut permit;
@@ -268,7 +268,7 @@ mod tests {
         unsafe impl Sync for Shared {}
 
         const THREADS: usize = 4;
-        let limiter = Limiter::new(Config::new(Limit::Unlimited));
+        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
         for _ in 0..200 {
             let mut permit = EMPTY_PERMIT;
             assert_eq!(fill(&mut permit, &limiter), Ok(()));

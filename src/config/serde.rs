@@ -199,12 +199,11 @@ impl TryFrom<Text> for Config {
 
 #[cfg(feature = "rules")]
 fn rules(rules: Vec<RuleText>) -> Result<Vec<(ipnet::IpNet, super::Action)>, TextError> {
-    let rule = |(at, RuleText { network, action }): (usize, RuleText)| match network.parse() {
-        Ok(network) => Ok((network, action)),
-        Err(_) => {
+    let rule = |(at, RuleText { network, action }): (usize, RuleText)| {
+        network.parse().map(|network| (network, action)).map_err(|_| {
             let kind = super::RuleErrorKind::NotANetwork;
-            Err(under(format!("rules[{at}]"))(ConfigError::Rule { network, kind }))
-        }
+            under(format!("rules[{at}]"))(ConfigError::Rule { network, kind })
+        })
     };
     rules.into_iter().enumerate().map(rule).collect()
 }

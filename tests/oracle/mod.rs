@@ -10,8 +10,6 @@ pub(crate) mod keys;
 mod operation;
 mod peer;
 pub(crate) mod policy;
-#[cfg(feature = "proxy-protocol")]
-pub(crate) mod proxy;
 mod world;
 
 use connlimit::config::{Embedded, EmbeddedPolicy, Limit};

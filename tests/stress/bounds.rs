@@ -2,7 +2,7 @@
 
 use super::ledger::{Booked, Ledger};
 use super::{THREADS, Turn, operations, random, share, steady};
-use connlimit::{Config, Limiter, Permit};
+use connlimit::{Config, Limiter, Permit, config::Limit};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -120,7 +120,7 @@ fn a_rush_admits_exactly_the_limit() {
 /// Each thread has a client of its own, so it knows the right answer whenever the limit stood still for a call.
 #[test]
 fn a_new_limit_holds_for_every_call_that_starts_after_it_was_set() {
-    const LIMITS: [u32; 4] = [1, 4, 2, 0];
+    const LIMITS: [Limit; 4] = [Limit::AtMost(1), Limit::AtMost(4), Limit::AtMost(2), Limit::Unlimited];
     let limiter = Limiter::new(Config::new(LIMITS[0]));
     // Odd while a change is under way; half of it counts the changes.
     let changes = AtomicUsize::new(0);
@@ -140,7 +140,7 @@ fn a_new_limit_holds_for_every_call_that_starts_after_it_was_set() {
                     let still = before % 2 == 0 && changes.load(SeqCst) == before;
                     if still {
                         let limit = LIMITS[before / 2 % LIMITS.len()];
-                        let room = limit == 0 || held.len() < limit as usize;
+                        let room = limit.at_most().is_none_or(|limit| held.len() < limit as usize);
                         assert_eq!(outcome.is_ok(), room, "{} of {limit} open", held.len());
                         judged.fetch_add(1, SeqCst);
                     }

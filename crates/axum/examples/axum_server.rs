@@ -1,0 +1,150 @@
+//! An axum server with a limit, a 429 for those over it, no keep-alive for those near it, and an admin port to watch and
+//! change it while it runs.
+//!
+//! ```text
+//! cargo run -p connlimit-axum --example axum_server     # checks itself and ends
+//! cargo run -p connlimit-axum --example axum_server -- --listen 127.0.0.1:8080 127.0.0.1:9090
+//! curl http://127.0.0.1:8080/                               # "you have 1 connections open"
+//! curl -X PUT http://127.0.0.1:9090/limit/2                 # from now on
+//! curl http://127.0.0.1:9090/metrics                        # for Prometheus
+//! curl http://127.0.0.1:9090/metrics/127.0.0.1              # one client
+//! ```
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::{CONNECTION, HeaderName};
+use axum::routing::{get, put};
+use axum::{Extension, Router};
+use connlimit::{Config, Limiter, stats::Zone};
+use connlimit_axum::{Incoming, PeerAddr, connection_info};
+use connlimit_http::ConnectionInfo;
+use connlimit_tokio::{LimitedListener, Reject, Rejecter};
+use core::{error::Error, fmt::Write, net::IpAddr, time::Duration};
+use std::{env, io};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_stream::StreamExt;
+
+async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io::Result<()> {
+    let retry_after = Some(Duration::from_secs(1));
+    let listener = LimitedListener::new(socket, limiter.clone())
+        .reject_with(Reject::Http429 { retry_after })
+        .on_error(|error| eprintln!("accept: {error}; going on"));
+    let rejecter = listener.rejecter().clone();
+
+    let app = Router::new()
+        .route("/", get(hello))
+        .route("/hold", get(hold))
+        .layer(connection_info(limiter.clone()))
+        .into_make_service_with_connect_info::<PeerAddr>();
+    let changes = Router::new()
+        .route("/limit/{limit}", put(set_limit))
+        .route("/metrics", get(metrics))
+        .route("/metrics/{client}", get(client_metrics))
+        .with_state((limiter, rejecter));
+
+    let (served, _) = tokio::join!(axum::serve(Incoming::new(listener), app), axum::serve(admin, changes));
+    served
+}
+
+/// Ends the connection after this answer when its client has many, so that idle ones do not use up its limit.
+async fn hello(Extension(connection): Extension<ConnectionInfo>) -> (Option<[(HeaderName, &'static str); 1]>, String) {
+    let close = (connection.usage().zone == Zone::Soft).then_some([(CONNECTION, "close")]);
+    (close, format!("you have {} connections open\n", connection.open_connections()))
+}
+
+/// A body that does not end: its connection is counted until the client leaves.
+async fn hold() -> Body {
+    let first = tokio_stream::once(Ok::<_, io::Error>("holding\n"));
+    Body::from_stream(first.chain(tokio_stream::pending()))
+}
+
+type Admin = State<(Limiter, Rejecter<TcpStream>)>;
+
+async fn set_limit(State((limiter, _)): Admin, Path(limit): Path<u32>) -> Result<(), String> {
+    limiter.update_config(|config| config.with_max_per_client(limit)).map_err(|error| error.to_string())
+}
+
+/// Near means above three quarters of the limit.
+fn config(max_per_client: u32) -> Config {
+    Config::new(max_per_client).with_counting(true).with_soft_percent(75)
+}
+
+/// By hand from `stats`, to show what is there; `connlimit-metrics` does it for a registry.
+async fn metrics(State((limiter, _)): Admin) -> String {
+    let stats = limiter.stats();
+    let mut text = format!(
+        "connlimit_open_connections {}\nconnlimit_clients {}\nconnlimit_admitted_total {}\n",
+        stats.total.open_connections, stats.total.clients, stats.decisions.admitted
+    );
+    for (reason, count) in stats.decisions.rejected.by_reason() {
+        writeln!(text, "connlimit_rejected_total{{reason=\"{reason}\"}} {count}").expect("a string takes all");
+    }
+    text
+}
+
+async fn client_metrics(State((limiter, rejecter)): Admin, Path(client): Path<IpAddr>) -> String {
+    let open = limiter.open_connections(client);
+    let turned_away = rejecter.counts().total();
+    format!("connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_rejected_total {turned_away}\n")
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let limiter = Limiter::new(config(4));
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => check(limiter).await,
+        ["--listen", addr, admin] => {
+            let (socket, admin) = (TcpListener::bind(addr).await?, TcpListener::bind(admin).await?);
+            Ok(serve(socket, admin, limiter).await?)
+        }
+        _ => Err("usage: axum_server [--listen ADDR ADMIN_ADDR]".into()),
+    }
+}
+
+async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
+    let socket = TcpListener::bind("127.0.0.1:0").await?;
+    let admin = TcpListener::bind("127.0.0.1:0").await?;
+    let (addr, admin_addr) = (socket.local_addr()?, admin.local_addr()?);
+    tokio::spawn(serve(socket, admin, limiter));
+
+    let mut streams = Vec::new();
+    for number in 1..=3 {
+        let mut stream = TcpStream::connect(addr).await?;
+        let answer = ask(&mut stream, "GET /").await?;
+        assert!(answer.ends_with(&format!("you have {number} connections open\n")), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+        streams.push(stream);
+    }
+    let mut holding = TcpStream::connect(addr).await?;
+    ask(&mut holding, "GET /hold").await?;
+    streams.push(holding);
+    let rejection = ask(&mut TcpStream::connect(addr).await?, "GET /").await?;
+    assert!(rejection.starts_with("HTTP/1.1 429 "), "{rejection}");
+    println!("four connections served, the fifth answered: {}", rejection.lines().next().unwrap_or(""));
+
+    let mut admin = TcpStream::connect(admin_addr).await?;
+    ask(&mut admin, "PUT /limit/5").await?;
+    let answer = ask(&mut TcpStream::connect(addr).await?, "GET /").await?;
+    assert!(answer.ends_with("you have 5 connections open\n"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    let metrics = ask(&mut admin, "GET /metrics/127.0.0.1").await?;
+    assert!(metrics.ends_with("connlimit_rejected_total 1\n"), "{metrics}");
+    println!("limit raised while running: the fifth is served, and not kept alive");
+    let metrics = ask(&mut admin, "GET /metrics").await?;
+    for line in ["connlimit_admitted_total 5", "connlimit_rejected_total{reason=\"client_limit\"} 1"] {
+        assert!(metrics.lines().any(|said| said == line), "{line}: {metrics}");
+    }
+    println!("five admitted, one rejected, say the metrics");
+    Ok(())
+}
+
+async fn ask(stream: &mut TcpStream, request: &str) -> io::Result<String> {
+    let request = format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = vec![0; 4096];
+    let read = stream.read(&mut answer).await?;
+    answer.truncate(read);
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}

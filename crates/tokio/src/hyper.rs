@@ -1,0 +1,104 @@
+//! A server loop for hyper: HTTP/1 and HTTP/2, upgrades, and an end that lets requests finish.
+//!
+//! The permit lives in the connection. One HTTP/2 connection is one permit, however many streams it has, and an
+//! upgraded connection (WebSocket, `CONNECT`) keeps its permit until it ends.
+//!
+//! A loop of your own needs nothing from here: wrap what
+//! [`LimitedListener::accept`](crate::LimitedListener::accept) yields in a `TokioIo`.
+
+use crate::{LimitedListener, Listen};
+use core::{error::Error, future::poll_fn, pin::pin, task::Poll};
+use hyper::{
+    Request, Response,
+    body::{Body, Incoming},
+    service::Service,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use std::io;
+
+/// Its [`Builder`](auto::Builder) is part of the interface.
+pub use hyper_util;
+
+/// Serves each admitted connection with a service of its own until `shutdown` is ready, and then waits for the
+/// requests under way.
+///
+/// `service` is called for each connection with the address of its peer. `builder` sets protocols and timeouts;
+/// [`builder()`] is a good start.
+///
+/// After `shutdown`, nothing more is accepted, and idle connections are closed. Connections that were upgraded are
+/// not waited for. Dropping the future aborts nothing: each connection is a task.
+///
+/// # Errors
+///
+/// Those of [`LimitedListener::accept`]. An error on one connection ends that connection only.
+///
+/// # Examples
+///
+/// ```
+/// use connlimit::{Config, Limiter};
+/// use connlimit_tokio::LimitedListener;
+/// use http_body_util::Full;
+/// use hyper::{Request, Response, body::{Bytes, Incoming}, service::service_fn};
+/// use std::convert::Infallible;
+/// use tokio::net::TcpListener;
+///
+/// # async fn serve(socket: TcpListener) -> std::io::Result<()> {
+/// let listener = LimitedListener::new(socket, Limiter::new(Config::new(16)));
+/// let service = |peer: &std::net::SocketAddr| {
+///     let peer = *peer;
+///     service_fn(move |_: Request<Incoming>| async move {
+///         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(format!("hello {peer}"))))
+///     })
+/// };
+/// let ctrl_c = async { drop(tokio::signal::ctrl_c().await) };
+/// connlimit_tokio::hyper::serve(listener, connlimit_tokio::hyper::builder(), service, ctrl_c).await
+/// # }
+/// ```
+pub async fn serve<L, M, S, B>(
+    mut listener: LimitedListener<L>,
+    builder: auto::Builder<TokioExecutor>,
+    mut service: M,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()>
+where
+    L: Listen,
+    M: FnMut(&L::Addr) -> S,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let connections = GracefulShutdown::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let next = poll_fn(|cx| match shutdown.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => listener.poll_accept(cx).map(Some),
+        });
+        let Some(accepted) = next.await else { break };
+        let (stream, addr) = accepted?;
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service(&addr)).into_owned();
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            // What went wrong on one connection is between it and its peer.
+            let _ended = connection.await;
+        });
+    }
+    drop(listener);
+    connections.shutdown().await;
+    Ok(())
+}
+
+/// HTTP/1 and HTTP/2 on Tokio, with the timer that hyper's default timeout for request heads needs.
+#[must_use]
+pub fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    builder.http2().timer(TokioTimer::new());
+    builder
+}
