@@ -21,8 +21,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`net`] has a ready accept loop for blocking sockets; the features of the crate add the others. [`Config`] is all
-//! that an operator may set. What is guaranteed between threads stands at [`Limiter`], and why it holds in [`design`].
+//! [`net`] has a ready accept loop for blocking sockets; the features of the crate add the others. [`datagram`] is for
+//! protocols over UDP, where a first packet does not prove who sent it. [`Config`] is all that an operator may set. What
+//! is guaranteed between threads stands at [`Limiter`], and why it holds in [`design`].
 //!
 //! # For readers of the source
 //!
@@ -40,6 +41,7 @@ mod client;
 mod clients;
 mod config;
 mod counts;
+pub mod datagram;
 pub mod design;
 mod epoch;
 mod hash;

@@ -246,6 +246,13 @@ impl Limiter {
         Ok((permit, open))
     }
 
+    /// Whether `client` would be admitted with the connections that are open now. Writes nothing and counts nothing.
+    pub(crate) fn would_admit(&self, client: Client) -> bool {
+        let guard = pin();
+        let config = self.policy(&guard);
+        config.dry_run() || self.would_reject(client, config, &guard).is_none()
+    }
+
     /// Whether `config` would reject `client` with the connections that are open now. Writes nothing.
     fn would_reject(&self, client: Client, config: &Config, guard: &Guard) -> Option<Rejected> {
         let limit = match Verdict::of(config, client) {

@@ -35,7 +35,7 @@ fn set_config_meets_an_admission_by_policy() {
         let thread = thread::spawn(move || {
             other.set_config(Config::new(1).with_soft_percent(50).unwrap()).unwrap();
         });
-        let first = limiter.try_admit(CLIENT).unwrap();
+        let first = limiter.try_acquire_with_usage(CLIENT).unwrap();
         thread.join().unwrap();
         assert!(limiter.try_acquire(CLIENT).is_err(), "the new limit is reached");
         drop(first);
