@@ -4,11 +4,11 @@ mod certificate;
 
 use connlimit::{Config, Limiter};
 use connlimit_quinn::{LimitedConnection, LimitedEndpoint};
+use core::error::Error;
+use core::net::Ipv4Addr;
 use quinn::{Connection, Endpoint};
-use std::error::Error;
-use std::net::Ipv4Addr;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -37,7 +37,7 @@ async fn main() -> Result<()> {
     let again = loop {
         match connect().await {
             Ok(connection) => break connection,
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            Err(_) => tokio::time::sleep(core::time::Duration::from_millis(10)).await,
         }
     };
     assert_eq!(echo(&again, b"again").await?, b"again");

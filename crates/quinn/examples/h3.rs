@@ -5,13 +5,13 @@ mod certificate;
 use bytes::{Buf, Bytes};
 use connlimit::{Config, Limiter};
 use connlimit_quinn::{LimitedConnection, LimitedEndpoint};
+use core::error::Error;
+use core::net::{Ipv4Addr, SocketAddr};
 use h3::server::RequestResolver;
 use http::{Request, Response, StatusCode};
 use quinn::Endpoint;
-use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+type Result<T> = core::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
 
     connection.close(0x100_u32.into(), b""); // H3_NO_ERROR
     while limiter.open_connections(Ipv4Addr::LOCALHOST) > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(core::time::Duration::from_millis(10)).await;
     }
     assert_eq!(get(&client, addr).await?.0, "1 open");
     Ok(())
@@ -93,7 +93,7 @@ async fn get(client: &Endpoint, addr: SocketAddr) -> Result<(String, quinn::Conn
         ended = core::future::poll_fn(|cx| driver.poll_close(cx)) => return Err(ended.into()),
     };
     // h3 closes the connection when the last handle of its requests goes; it is for the caller to end.
-    core::mem::drop(tokio::spawn(async move {
+    drop(tokio::spawn(async move {
         let _requests = requests;
         let _ended = core::future::poll_fn(|cx| driver.poll_close(cx)).await;
     }));

@@ -5,10 +5,13 @@ mod loopback;
 
 use connlimit::{Config, Limiter};
 use connlimit_quinn::LimitedEndpoint;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::pin::pin;
 use core::time::Duration;
+use futures_util::poll;
 use loopback::{Server, ip, tls, until};
 use quinn::{ClientConfig, Endpoint, VarInt};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -182,4 +185,24 @@ async fn packets_take_the_places_and_nothing_else() {
     assert_eq!(server.handshakes(), u64::from(PLACES) + 1, "{counts:?}");
     assert_eq!((counts.unvalidated, counts.admitted, counts.rejected), (PLACES.into(), 1, 0), "{counts:?}");
     assert!(server.told.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_flood_leaves_other_tasks_their_turn() {
+    let server = Server::bind(Config::new(1), |endpoint| endpoint);
+    let forger = UdpSocket::bind((ip(VICTIM), 0)).unwrap();
+    // Few enough at a time for the socket's buffer; quinn takes them in while this task waits.
+    for batch in initials(160, server.addr, &server.client_config).chunks(BATCH) {
+        for packet in batch {
+            forger.send_to(packet, server.addr).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut accept = pin!(server.endpoint.accept());
+    let mut retried = Vec::new();
+    for _ in 0..3 {
+        assert!(poll!(accept.as_mut()).is_pending());
+        retried.push(server.endpoint.counts().retried);
+    }
+    assert_eq!(retried, [64, 128, 160]);
 }

@@ -4,9 +4,9 @@ mod loopback;
 
 use connlimit::Config;
 use connlimit_quinn::HandshakeError;
+use core::net::SocketAddr;
 use core::time::Duration;
 use loopback::{Server, ip, is_refusal, until};
-use std::net::SocketAddr;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -47,11 +47,11 @@ fn serve(server: &Server) -> mpsc::UnboundedReceiver<Result<SocketAddr, Handshak
             tokio::spawn(async move {
                 match connecting.await {
                     Ok(connection) => {
-                        let _ = report.send(Ok(connection.remote_address()));
+                        let _told = report.send(Ok(connection.remote_address())).is_ok();
                         loopback::echo_streams(connection).await;
                     }
                     Err(error) => {
-                        let _ = report.send(Err(error));
+                        let _told = report.send(Err(error)).is_ok();
                     }
                 }
             });

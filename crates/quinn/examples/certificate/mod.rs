@@ -1,12 +1,12 @@
 //! A certificate for `localhost`, made for this run, and configurations of TLS that use it.
 
+use core::error::Error;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, ServerConfig};
-use std::error::Error;
 use std::sync::Arc;
 
 /// The server's and the client's configuration, for the protocol `alpn`.
-pub fn configs(alpn: &[u8]) -> Result<(ServerConfig, ClientConfig), Box<dyn Error>> {
+pub(crate) fn configs(alpn: &[u8]) -> Result<(ServerConfig, ClientConfig), Box<dyn Error>> {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let mut roots = rustls::RootCertStore::empty();

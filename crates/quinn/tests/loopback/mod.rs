@@ -3,12 +3,13 @@
 
 use connlimit::{Config, Limiter};
 use connlimit_quinn::{LimitedConnection, LimitedEndpoint, Rejection};
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
 use quinn::{
     ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, ServerConfig, TokenMemoryCache, TransportConfig,
 };
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A certificate and the configurations that go with it.
 pub(crate) struct Tls {
