@@ -32,6 +32,7 @@ AFTER, LIMIT, BELOW, REFUSED = "release_happens_before_the_next_admission", "rel
 GOES, OUTLIVES, OPEN, SHRINK = "the_limiter_goes_while_permits_are_released", "a_permit_outlives_the_limiter", "num_open_is_true_at_some_moment", "shrink_meets_admission"
 SET, WRITERS, HANDLE = "set_config_meets_admission", "two_writers_leave_one_configuration", "the_last_handle_meets_a_release"
 POLICY = "set_config_meets_an_admission_by_policy"
+PLACES, BACK, LATE = "threads_never_share_a_place", "a_place_given_back_is_taken_once", "a_late_taker_gives_back_nothing"
 
 OLD, GIVEN, BUSY, PLACE = "an_old_header_meets_a_new_client", "a_claim_given_back_meets_the_next_client", "num_open_meets_neighbours", "a_release_happens_before_the_admission_in_its_place"
 UPON, SEGMENT = "growth_upon_growth_meets_admission", "two_clients_of_one_segment_outlive_the_limiter"
@@ -175,6 +176,12 @@ MUTANTS = [
     mutant("walk-ends-where-a-level-went", "table/walk.rs", "walk_segment", "level.id() <= place.level", "level.id() == place.level", WALK_LOST),
     mutant("walk-skips-a-segment", "table/walk.rs", "walk_segment", "level: older, segment: 0", "level: older, segment: 1", WALK_LOST, WALK_GROWTH),
     mutant("level-numbers-repeat", "table.rs", "renew", "roster.newest().id() + 1", "roster.newest().id()", WALK_GROWTH, WALK_LOST, WALK_DRAIN),
+
+    # The places for handshakes before validation.
+    mutant("place-taken-by-two", "datagram/places.rs", "take_at", "word.fetch_update(Relaxed, Relaxed, free).is_ok()", "free(word.load(Relaxed)).map(|until| word.store(until, Relaxed)).is_some()", PLACES),
+    mutant("place-given-back-as-never-taken", "datagram/places.rs", "give_back_at", "compare_exchange(taken.until, now, Relaxed, Relaxed)", "compare_exchange(taken.until, 0 * now, Relaxed, Relaxed)", LATE),
+    mutant("place-given-back-unseen", "datagram/places.rs", "give_back_at", "compare_exchange(taken.until, now, Relaxed, Relaxed).is_ok()", "swap(now, Relaxed) == taken.until", LATE),
+    mutant("place-kept", "datagram/places.rs", "give_back_at", "compare_exchange(taken.until, now,", "compare_exchange(taken.until, taken.until,", BACK),
 
     # The limiter.
     mutant("mirror-not-written", "limiter.rs", "set_config", "inner.hot.limit.store(limit, Release);", "let _ = limit;", SET, WRITERS),

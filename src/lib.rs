@@ -21,9 +21,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`net`] has a ready accept loop for blocking sockets; crates of their own, such as
-//! `connlimit-tokio` and `connlimit-axum`, have the others. [`Config`] is all that an operator may set. What is guaranteed between threads stands at [`Limiter`], and
-//! why it holds in [`design`].
+//! [`net`] has a ready accept loop for blocking sockets; crates of their own, such as `connlimit-tokio` and
+//! `connlimit-axum`, have the others. [`datagram`] is for protocols over UDP, where a first packet does not prove who sent
+//! it. [`Config`] is all that an operator may set. What is guaranteed between threads stands at [`Limiter`], and why it
+//! holds in [`design`].
 //!
 //! # For readers of the source
 //!
@@ -47,6 +48,7 @@ mod permit;
 mod rejected;
 mod limited_stream;
 pub mod net;
+pub mod datagram;
 mod clients;
 pub mod stats;
 mod tally;

@@ -9,7 +9,7 @@ use crate::client::Client;
 #[cfg(feature = "rules")]
 use crate::config::Action;
 use crate::config::{Config, UnknownPeer, WhenFull};
-use crate::epoch::Guard;
+use crate::epoch::{Guard, pin};
 use crate::permit::Permit;
 use crate::rejected::Rejected;
 use crate::table::{MAX_COUNT, Refusal};
@@ -202,6 +202,13 @@ impl Limiter {
             }
         }
         Ok((permit, open))
+    }
+
+    /// Whether `client` would be admitted with the connections that are open now. Writes nothing and counts nothing.
+    pub(crate) fn would_admit(&self, client: Client) -> bool {
+        let guard = pin();
+        let config = self.pinned_config(&guard);
+        config.dry_run() || self.would_reject(client, None, config, &guard).is_none()
     }
 
     /// Whether `config` would reject `client` with the connections that are open now. Writes nothing.
