@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws the raw data of `cargo bench --bench matrix` as bars: time per operation as a multiple of dashmap's.
+"""Draws the raw data of `cargo bench -p connlimit-benches --bench matrix` as bars: time per operation as a multiple of dashmap's.
 
     benches/plot.py benches/results/matrix-NAME.csv            writes benches/results/matrix-NAME.svg
 
