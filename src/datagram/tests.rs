@@ -1,6 +1,6 @@
 use super::*;
-use crate::sync::{Mutex, lock};
 use crate::Config;
+use crate::sync::{Mutex, lock};
 use core::net::Ipv4Addr;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -182,7 +182,8 @@ fn threads_get_each_place_once() {
 #[test]
 fn places_that_are_confirmed_are_never_more_at_once_than_there_are() {
     const EACH: usize = if cfg!(miri) { 50 } else { 2_000 };
-    let gate = Gate::new(Limiter::new(Config::new(0))).with_unvalidated_handshakes(3, Duration::MAX);
+    let gate = Gate::new(Limiter::new(Config::new(crate::config::Limit::Unlimited)))
+        .with_unvalidated_handshakes(3, Duration::MAX);
     let out = Mutex::new(0);
     let confirmed: usize = thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
