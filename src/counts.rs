@@ -3,7 +3,7 @@
 use crate::client::canonical::{Canonical, canonical};
 use crate::client::{Client, Identity};
 use crate::config::{Config, EmbeddedPolicy, Family, Limit, Tier};
-use crate::epoch::{PinNow, PinSource, Guard};
+use crate::epoch::{Guard, PinNow, PinSource};
 use crate::rejected::Rejected;
 use crate::table::{Counted, MAX_COUNT, NoMemory, Table};
 use core::net::{Ipv4Addr, Ipv6Addr};

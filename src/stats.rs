@@ -138,7 +138,8 @@ impl Limiter {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let counts = self.counts();
-        let [v4, v6, named] = [counts.v4().census(), counts.v6().census(), counts.named().census()].map(TableStats::from);
+        let [v4, v6, named] =
+            [counts.v4().census(), counts.v6().census(), counts.named().census()].map(TableStats::from);
         let total = [v4, v6, named].into_iter().sum();
         let tiers = counts.tiers().map(|table| table.census().into()).collect();
         Stats { v4, v6, named, total, tiers, decisions: self.tally().sum().into() }

@@ -51,7 +51,10 @@ fn a_change_that_fails_changes_nothing() {
     assert_eq!(limiter.update_config(|config| config.with_tier(8, 8, 1)), Err(ConfigError::FixedAtBuild("tiers")));
     assert_eq!(limiter.update_config(|config| config.with_ipv4_prefix(33)), Err(ConfigError::Ipv4Prefix(33)));
     let error = limiter.update_config(|config| config.with_ipv4_prefix(24)).unwrap_err();
-    assert_eq!(error.to_string(), "ipv4_prefix is fixed when the limiter is built: to change it, restart with a new limiter");
+    assert_eq!(
+        error.to_string(),
+        "ipv4_prefix is fixed when the limiter is built: to change it, restart with a new limiter"
+    );
     assert_eq!(limiter.config(), before);
 }
 

@@ -42,10 +42,8 @@ fn a_file_without_a_limit_for_clients_is_an_error() {
 
 #[test]
 fn no_limit_has_to_be_said_in_words_everywhere() {
-    let unlimited = Config::new(Limit::Unlimited)
-        .with_max_total(Limit::Unlimited)
-        .with_tier(24, 48, Limit::Unlimited)
-        .unwrap();
+    let unlimited =
+        Config::new(Limit::Unlimited).with_max_total(Limit::Unlimited).with_tier(24, 48, Limit::Unlimited).unwrap();
     let text = r#"
         max_per_client = "unlimited"
         max_total = "unlimited"

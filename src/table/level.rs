@@ -130,10 +130,10 @@ impl<K: Key> Level<K> {
 
     /// The segment of the bin for `hash`, and where the bin is in it.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "a bin's number fits")]
+    #[cfg_attr(connlimit_loom, expect(clippy::cast_possible_truncation, reason = "the low bits are wanted"))]
     fn position(&self, hash: u64) -> (usize, usize) {
         #[cfg(not(connlimit_loom))]
-        let bin = ((hash & u64::from(u32::MAX)) * self.bins as u64 >> 32) as usize;
+        let bin = (((hash & u64::from(u32::MAX)) * self.bins as u64) >> 32) as usize;
         // A model wants to know without calculating.
         #[cfg(connlimit_loom)]
         let bin = hash as usize % self.bins;
