@@ -225,14 +225,14 @@ impl<K: Key> Table<K> {
         let tell_crowded = !self.fixed && !self.budget.is_exhausted();
         let mut room = bin.claim(key, header, &self.clock, &self.budget, tell_crowded, guard);
         if let Room::Crowded = room {
-            if list.newest().is_crowded(hash, &self.clock, guard) && self.grow(list, guard) {
+            if list.newest().is_crowded(hash, &self.clock, guard) && self.grow(list, hash, guard) {
                 return None;
             }
             room = bin.claim(key, header, &self.clock, &self.budget, false, guard);
         }
         let mut claim = match room {
             Room::Claimed(claim) => claim,
-            Room::Full { .. } if self.grow(list, guard) => return None,
+            Room::Full { .. } if self.grow(list, hash, guard) => return None,
             Room::Full { soon } => return self.acquire_without_place(list, key, hash, limit, soon, guard),
             Room::Changed | Room::Crowded => return None,
         };

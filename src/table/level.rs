@@ -320,6 +320,12 @@ impl<K: Key> Level<K> {
         })
     }
 
+    /// Whether most of all slots that there can be around `hash` are in use.
+    pub(super) fn is_full(&self, hash: u64, clock: &Clock, guard: &Guard) -> bool {
+        let (in_use, bins) = self.sample(LARGE_SAMPLE, hash, clock, guard);
+        in_use * 4 >= bins * Bin::<K>::SLOTS * 3
+    }
+
     /// Slots in use in the whole level, judged by the neighbourhood of `hash`.
     pub(super) fn estimate(&self, hash: u64, clock: &Clock, guard: &Guard) -> usize {
         let (in_use, bins) = self.sample(SAMPLE, hash, clock, guard);

@@ -140,7 +140,7 @@ impl World {
 
     fn grow(&self) {
         let guard = pin();
-        self.table.grow(self.table.levels.load(&guard), &guard);
+        self.table.grow(self.table.levels.load(&guard), 0, &guard);
     }
 
     /// At rest: no claim is left behind, each key has at most one live word, and the counts are `expected`.

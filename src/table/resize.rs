@@ -12,17 +12,17 @@ use crate::epoch::{Guard, pin};
 impl<K: Key> Table<K> {
     /// Puts a level in front for more clients: twice as large as the newest, or as large as memory allows. `false` when that
     /// is too little; `true` also when another thread has changed the list meanwhile.
-    pub(super) fn grow(&self, list: &LevelList<K>, guard: &Guard) -> bool {
-        let bins = list.newest().bins();
-        let returns = self.budget.returns();
+    pub(super) fn grow(&self, list: &LevelList<K>, hash: u64, guard: &Guard) -> bool {
+        let newest = list.newest();
+        let (bins, returns) = (newest.bins(), self.budget.returns());
         if !self.budget.is_exhausted() {
-            // Near the bound as many bins as there is memory for with their overflow blocks. Not if they are few, and the
-            // more levels there are the more it takes: each costs every look-up a look.
+            // Near the bound as many bins as there is memory for with their overflow blocks. A level that is no larger than
+            // the newest only where that is full, or most places of that would be given up; and not one of few bins, and
+            // the more levels there are the more it takes: each costs every look-up a look.
             let rest = Level::<K>::most_furnished_bins(self.budget.left_for_room());
-            let sizes = [(bins * 2).clamp(SECOND_LEVEL, MOST_BINS), rest];
-            let enough = |size| size > bins || size * 8 >= bins * list.len();
-            let mut sizes = sizes.into_iter().filter(|&size| enough(size));
-            if sizes.any(|size| self.push_level(list, size, Purpose::Room, guard)) {
+            let serves = || rest * 8 >= bins * list.len() && newest.is_full(hash, &self.clock, guard);
+            let sizes = [(bins * 2).clamp(SECOND_LEVEL, MOST_BINS), if rest > bins || serves() { rest } else { 0 }];
+            if sizes.into_iter().any(|size| self.push_level(list, size, Purpose::Room, guard)) {
                 return true;
             }
             self.budget.note_denied(returns);

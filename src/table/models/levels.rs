@@ -209,7 +209,7 @@ fn insert_meets_unlink() {
         let other = Arc::clone(&world);
         let thread = thread::spawn(move || {
             let guard = pin();
-            other.table.grow(other.table.levels.load(&guard), &guard);
+            other.table.grow(other.table.levels.load(&guard), 0, &guard);
             other.table.drain(other.table.levels.load(&guard), 0, 4, &guard);
             drop(guard);
             flush();
@@ -226,7 +226,7 @@ fn shrink_meets_admission() {
     model("shrink_meets_admission", 3, 1, || {
         let world = World::new();
         let guard = pin();
-        world.table.grow(world.table.levels.load(&guard), &guard);
+        world.table.grow(world.table.levels.load(&guard), 0, &guard);
         world.table.drain(world.table.levels.load(&guard), 0, 4, &guard);
         drop(guard);
         let first = world.acquire(1, 2).unwrap().held.take();
