@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::counts::ClientKey;
 use crate::limiter::Limiter;
-use crate::table::Place;
+use crate::table::Cursor;
 use core::cmp::Reverse;
 use core::fmt;
 use core::iter::FusedIterator;
@@ -90,9 +90,9 @@ impl Limiter {
 #[must_use = "iterators do nothing unless they are consumed"]
 pub struct Clients<'a> {
     limiter: &'a Limiter,
-    v4: Place,
-    v6: Place,
-    named: Place,
+    v4: Cursor,
+    v6: Cursor,
+    named: Cursor,
     /// What is left of the piece of the table that was looked at last.
     seen: Vec<ClientCount>,
 }
@@ -102,9 +102,9 @@ impl Clients<'_> {
     fn look_on(&mut self) -> bool {
         let (counts, seen) = (self.limiter.counts(), &mut self.seen);
         let mut see = |key: ClientKey, open| seen.push(ClientCount { client: key.client(), open_connections: open });
-        counts.v4().see_segment(&mut self.v4, |addr, open| see(ClientKey::V4(addr), open))
-            || counts.v6().see_segment(&mut self.v6, |addr, open| see(ClientKey::V6(addr), open))
-            || counts.named().see_segment(&mut self.named, |name, open| see(ClientKey::Named(name), open))
+        counts.v4().visit_segment(&mut self.v4, |addr, open| see(ClientKey::V4(addr), open))
+            || counts.v6().visit_segment(&mut self.v6, |addr, open| see(ClientKey::V6(addr), open))
+            || counts.named().visit_segment(&mut self.named, |name, open| see(ClientKey::Named(name), open))
     }
 }
 

@@ -3,9 +3,9 @@
 use crate::client::canonical::{Canonical, canonical};
 use crate::client::{Client, Identity};
 use crate::config::{Config, EmbeddedPolicy, Family, Limit, Tier};
-use crate::epoch::{Anew, Enter, Guard};
+use crate::epoch::{Guard, PinNow, PinSource};
 use crate::rejected::Rejected;
-use crate::table::{Held, MAX_COUNT, Refusal, Table};
+use crate::table::{Counted, MAX_COUNT, NoMemory, Table};
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// One counter per client, in a table per family so that a flood in one cannot crowd the others; and per tier, if
@@ -66,7 +66,7 @@ impl Masks {
 
 impl Counts {
     /// Tables for a configuration whose shape is resolved.
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Result<Self, NoMemory> {
         let (bytes, all) = (config.table_memory(), config.preallocation());
         // The total is one counter, in a smallest table. Tiers take half of the rest. Of what is left: an IPv6 client
         // takes twice the room of an IPv4 one, names are few. The least bound there may be gives each its smallest table.
@@ -74,23 +74,25 @@ impl Counts {
         let bytes = bytes - total.unwrap_or(0);
         let tier = (bytes / 2).checked_div(config.tiers().len()).unwrap_or(0);
         let bytes = bytes - tier * config.tiers().len();
-        Self {
+        Ok(Self {
             clients: Masks::new(config.ipv4_prefix(), config.ipv6_prefix()),
             embedded: config.embedded().clone(),
-            v4: Table::new(bytes / 2, all),
-            v6: Table::new(bytes / 3, all),
-            named: Table::new(bytes / 6, all),
+            v4: Table::new(bytes / 2, all)?,
+            v6: Table::new(bytes / 3, all)?,
+            named: Table::new(bytes / 6, all)?,
             tiers: (config.tiers().iter())
-                .map(|t| (Masks::new(t.ipv4_prefix(), t.ipv6_prefix()), Table::new(tier, all)))
-                .collect(),
-            total: total.map(|bytes| {
-                let table = Table::new(bytes, false);
-                // The one word is there from the start, and nobody needs its place: else the first connections of more
-                // threads than a bin has slots would leave each other no room.
-                drop(table.acquire(TOTAL, MAX_COUNT, Anew));
-                table
-            }),
-        }
+                .map(|t| Ok((Masks::new(t.ipv4_prefix(), t.ipv6_prefix()), Table::new(tier, all)?)))
+                .collect::<Result<_, _>>()?,
+            total: total.map(Self::total).transpose()?,
+        })
+    }
+
+    fn total(bytes: usize) -> Result<Table<u32>, NoMemory> {
+        let table = Table::new(bytes, false)?;
+        // The one word is there from the start, and nobody needs its place: else the first connections of more threads
+        // than a bin has slots would leave each other no room.
+        drop(table.acquire(TOTAL, MAX_COUNT, PinNow).map_err(|_| NoMemory { bytes })?);
+        Ok(table)
     }
 
     /// IPv4 clients, by address.
@@ -138,18 +140,18 @@ impl Counts {
 
     /// Counts one more connection of a client; with it, how many that makes.
     #[inline(always)]
-    pub(crate) fn acquire(&self, key: ClientKey, limit: u32, enter: impl Enter) -> Result<(Held, u32), Refusal> {
+    pub(crate) fn acquire(&self, key: ClientKey, limit: u32, pins: impl PinSource) -> Counted {
         match key {
-            ClientKey::V4(addr) => self.v4.acquire(addr, limit, enter),
-            ClientKey::V6(addr) => Self::acquire_wide(&self.v6, addr, limit, enter),
-            ClientKey::Named(name) => Self::acquire_wide(&self.named, name, limit, enter),
+            ClientKey::V4(addr) => self.v4.acquire(addr, limit, pins),
+            ClientKey::V6(addr) => Self::acquire_wide(&self.v6, addr, limit, pins),
+            ClientKey::Named(name) => Self::acquire_wide(&self.named, name, limit, pins),
         }
     }
 
     /// Out of line: one copy serves two tables, and keeps the code of the IPv4 path short.
     #[inline(never)]
-    fn acquire_wide(table: &Table<u128>, key: u128, limit: u32, enter: impl Enter) -> Result<(Held, u32), Refusal> {
-        table.acquire(key, limit, enter)
+    fn acquire_wide(table: &Table<u128>, key: u128, limit: u32, pins: impl PinSource) -> Counted {
+        table.acquire(key, limit, pins)
     }
 
     /// Gives back what memory can be given back now.
@@ -169,7 +171,7 @@ impl Counts {
     }
 
     /// The counters above the client's own: its network in each tier, narrow before wide; in the end, the total.
-    pub(crate) fn above(&self, client: Client) -> impl Iterator<Item = Above<'_>> {
+    pub(crate) fn above(&self, client: Client) -> impl Iterator<Item = SharedCounter<'_>> {
         let found = match client.identity() {
             Identity::V4(addr) => Some(Canonical::V4(addr)),
             Identity::V6(addr) => Some(canonical(addr, &self.embedded)),
@@ -182,19 +184,19 @@ impl Counts {
                 Canonical::V4(addr) => addr.to_ipv6_mapped(),
                 Canonical::V6(addr) | Canonical::Own(addr) => addr,
             };
-            Some(Above::Tier { tier, table, key: key.to_bits() })
+            Some(SharedCounter::Tier { tier, table, key: key.to_bits() })
         });
-        tiers.chain(self.total.iter().map(|table| Above::Total { table }))
+        tiers.chain(self.total.iter().map(|table| SharedCounter::Total { table }))
     }
 }
 
 /// A counter that several clients share.
-pub(crate) enum Above<'a> {
+pub(crate) enum SharedCounter<'a> {
     Tier { tier: usize, table: &'a Table<u128>, key: u128 },
     Total { table: &'a Table<u32> },
 }
 
-impl Above<'_> {
+impl SharedCounter<'_> {
     /// What `config` allows here.
     pub(crate) fn limit(&self, config: &Config) -> u32 {
         let limit = match self {
@@ -211,7 +213,7 @@ impl Above<'_> {
         }
     }
 
-    pub(crate) fn acquire(&self, limit: u32, guard: &Guard) -> Result<(Held, u32), Refusal> {
+    pub(crate) fn acquire(&self, limit: u32, guard: &Guard) -> Counted {
         match self {
             Self::Tier { table, key, .. } => table.acquire(*key, limit, guard),
             Self::Total { table } => table.acquire(TOTAL, limit, guard),

@@ -1,33 +1,72 @@
-//! The only file that names crossbeam-epoch: pinning, and deferring work until nobody can hold what is retired.
+//! Pinning, and deferring work until nobody can hold what is retired. Only `epoch/crossbeam.rs` names crossbeam-epoch.
 //!
-//! A thread that looks into a table is *pinned* meanwhile. A function given to [`Guard::defer`] runs once every
-//! thread that was pinned at that moment has been unpinned; a thread that pins later sees all that was done before
-//! the call. The whole crate rests on these two sentences, and on nothing else that crossbeam-epoch does.
+//! A thread that looks into a table is *pinned* meanwhile. The whole crate rests on three sentences, and on nothing else
+//! that crossbeam-epoch does:
+//!
+//! 1. A function given to [`Guard::defer`] runs once every thread that was pinned at that moment has been unpinned.
+//! 2. What was done under a pin that began before that moment, and has ended, comes before the run.
+//! 3. What was done before that moment comes before all that is done under a pin that begins after it.
+//!
+//! The second is more than the first: a pin may have ended long before the function was deferred, and what was read under
+//! it must still have been read before the memory is freed. In crossbeam-epoch the third holds by fences that make earlier
+//! writes visible; wherever the table wants more than to see them, it says so.
+
+#[cfg(not(connlimit_ideal))]
+#[path = "epoch/crossbeam.rs"]
+mod imp;
+#[cfg(connlimit_ideal)]
+#[path = "epoch/ideal.rs"]
+mod imp;
 
 pub(crate) use imp::{Guard, pin};
 
 use core::borrow::Borrow;
 use core::ptr::NonNull;
 
-/// A way to be pinned: now, or by a guard that is there.
-pub(crate) trait Enter {
-    fn enter(self) -> impl Borrow<Guard>;
+/// Pins now ([`PinNow`]), or borrows a guard that the caller holds.
+pub(crate) trait PinSource {
+    /// Pinned, for as long as this value lives.
+    fn guard(&mut self) -> impl Borrow<Guard>;
+
+    /// Unpins, if that is for the callee to do; whether the thread can be unpinned now.
+    fn let_go(&mut self) -> bool;
 }
 
-/// Pins anew.
-pub(crate) struct Anew;
+pub(crate) struct PinNow;
 
-impl Enter for Anew {
+impl PinSource for PinNow {
     #[inline(always)]
-    fn enter(self) -> impl Borrow<Guard> {
+    fn guard(&mut self) -> impl Borrow<Guard> {
         pin()
+    }
+
+    fn let_go(&mut self) -> bool {
+        true
     }
 }
 
-impl Enter for &Guard {
+/// A guard that holds what the caller has found.
+impl PinSource for &Guard {
     #[inline(always)]
-    fn enter(self) -> impl Borrow<Guard> {
-        self
+    fn guard(&mut self) -> impl Borrow<Guard> {
+        *self
+    }
+
+    fn let_go(&mut self) -> bool {
+        false
+    }
+}
+
+/// A guard that holds nothing between two calls.
+impl PinSource for &mut Guard {
+    #[inline(always)]
+    fn guard(&mut self) -> impl Borrow<Guard> {
+        &**self
+    }
+
+    fn let_go(&mut self) -> bool {
+        self.repin();
+        true
     }
 }
 
@@ -54,135 +93,5 @@ impl Guard {
             // SAFETY: by the caller's three duties, nobody else has the pointer or a reference any more.
             last(unsafe { Box::from_raw(retired.as_ptr()) });
         });
-    }
-}
-
-/// The real crossbeam-epoch: in the product, and on loom's atomics in the models of the second tier.
-#[cfg(not(connlimit_ideal))]
-mod imp {
-    #[derive(Debug)]
-    pub(crate) struct Guard(crossbeam_epoch::Guard);
-
-    /// Pins the current thread until the guard is dropped.
-    #[inline(always)]
-    pub(crate) fn pin() -> Guard {
-        Guard(collector::pin())
-    }
-
-    impl Guard {
-        /// Runs `act` once every thread that is pinned now has been unpinned.
-        pub(crate) fn defer(&self, act: impl FnOnce() + Send + 'static) {
-            self.0.defer(act);
-        }
-
-        /// Makes deferred functions of this thread visible to the others, and runs some that are due.
-        pub(crate) fn flush(&self) {
-            self.0.flush();
-        }
-
-        /// Unpins and pins again: everything obtained through the guard is let go.
-        pub(crate) fn repin(&mut self) {
-            // Not crossbeam's `repin`: that stores the new epoch without the fence that makes later looks see what came
-            // before it.
-            self.0.repin_after(|| ());
-        }
-    }
-
-    /// A model has crossbeam's own collector, which loom starts anew with each execution.
-    #[cfg(connlimit_loom)]
-    use crossbeam_epoch as collector;
-
-    /// A collector of our own, so that other crates' long pins cannot hold our garbage.
-    #[cfg(not(connlimit_loom))]
-    mod collector {
-        use crossbeam_epoch::{Collector, Guard, LocalHandle};
-        use std::sync::OnceLock;
-
-        thread_local! {
-            static HANDLE: LocalHandle = collector().register();
-        }
-
-        fn collector() -> &'static Collector {
-            static COLLECTOR: OnceLock<Collector> = OnceLock::new();
-            COLLECTOR.get_or_init(Collector::new)
-        }
-
-        #[inline(always)]
-        pub(super) fn pin() -> Guard {
-            // The thread-local is gone when a destructor of another thread-local asks: register for this one pin.
-            HANDLE.try_with(LocalHandle::pin).unwrap_or_else(|_| collector().register().pin())
-        }
-    }
-}
-
-/// Models of our protocol alone: a collector that is its own specification, and eager. Deferred functions run at
-/// the very first moment the two sentences above allow, which is the worst moment for whoever relies on more.
-#[cfg(connlimit_ideal)]
-mod imp {
-    use crate::sync::{Mutex, lock};
-    #[cfg(connlimit_loom)]
-    use loom::lazy_static;
-    #[cfg(connlimit_shuttle)]
-    use shuttle::lazy_static;
-
-    #[derive(Debug)]
-    pub(crate) struct Guard(usize);
-
-    #[derive(Default)]
-    struct State {
-        next: usize,
-        pinned: Vec<usize>,
-        waiting: Vec<(Vec<usize>, Box<dyn FnOnce() + Send>)>,
-    }
-
-    impl State {
-        fn enter(&mut self) -> usize {
-            self.next += 1;
-            self.pinned.push(self.next);
-            self.next
-        }
-
-        fn leave(&mut self, id: usize) -> Vec<Box<dyn FnOnce() + Send>> {
-            self.pinned.retain(|&other| other != id);
-            for (holders, _) in &mut self.waiting {
-                holders.retain(|&other| other != id);
-            }
-            let (due, waiting) =
-                core::mem::take(&mut self.waiting).into_iter().partition(|(holders, _)| holders.is_empty());
-            self.waiting = waiting;
-            Vec::into_iter(due).map(|(_, act)| act).collect()
-        }
-    }
-
-    // Begins anew with each execution.
-    lazy_static! {
-        static ref STATE: Mutex<State> = Mutex::new(State::default());
-    }
-
-    pub(crate) fn pin() -> Guard {
-        Guard(lock(&STATE).enter())
-    }
-
-    impl Guard {
-        pub(crate) fn defer(&self, act: impl FnOnce() + Send + 'static) {
-            let mut state = lock(&STATE);
-            let holders = state.pinned.clone();
-            state.waiting.push((holders, Box::new(act)));
-        }
-
-        pub(crate) fn flush(&self) {}
-
-        pub(crate) fn repin(&mut self) {
-            let due = lock(&STATE).leave(self.0);
-            due.into_iter().for_each(|act| act());
-            self.0 = lock(&STATE).enter();
-        }
-    }
-
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            let due = lock(&STATE).leave(self.0);
-            due.into_iter().for_each(|act| act());
-        }
     }
 }

@@ -13,14 +13,14 @@ use std::sync::OnceLock;
 
 /// The secret with which one table spreads its clients over the bins.
 #[derive(Debug)]
-pub(crate) struct Spread {
+pub(crate) struct KeyHasher {
     #[cfg_attr(connlimit_loom, expect(dead_code, reason = "models choose who shares a bin"))]
     k0: u64,
     #[cfg_attr(connlimit_loom, expect(dead_code, reason = "models choose who shares a bin"))]
     k1: u64,
 }
 
-impl Spread {
+impl KeyHasher {
     /// A key from the operating system's randomness, by way of the standard library.
     #[cfg(not(connlimit_shuttle))]
     pub(crate) fn new() -> Self {
@@ -37,26 +37,26 @@ impl Spread {
 
     #[cfg(not(connlimit_loom))]
     #[inline(always)]
-    pub(crate) fn hash<K: Input>(&self, key: K) -> u64 {
+    pub(crate) fn hash<K: HashInput>(&self, key: K) -> u64 {
         key.feed(Sip::new(self.k0, self.k1)).finish()
     }
 
     /// A model has to be the same in each of its executions, and wants to choose who shares a bin.
     #[cfg(connlimit_loom)]
-    pub(crate) fn hash<K: Input>(&self, key: K) -> u64 {
+    pub(crate) fn hash<K: HashInput>(&self, key: K) -> u64 {
         key.low()
     }
 }
 
 /// A key of fixed length, hashed as its bytes in little-endian order.
-pub(crate) trait Input {
+pub(crate) trait HashInput {
     #[cfg(not(connlimit_loom))]
     fn feed(self, sip: Sip) -> Sip;
     #[cfg(connlimit_loom)]
     fn low(self) -> u64;
 }
 
-impl Input for u32 {
+impl HashInput for u32 {
     #[cfg(not(connlimit_loom))]
     #[inline(always)]
     fn feed(self, sip: Sip) -> Sip {
@@ -70,7 +70,7 @@ impl Input for u32 {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the key is split into halves")]
-impl Input for u128 {
+impl HashInput for u128 {
     #[cfg(not(connlimit_loom))]
     #[inline(always)]
     fn feed(self, sip: Sip) -> Sip {
@@ -157,7 +157,7 @@ mod tests {
         hasher.finish()
     }
 
-    const ZERO: Spread = Spread { k0: 0, k1: 0 };
+    const ZERO: KeyHasher = KeyHasher { k0: 0, k1: 0 };
 
     proptest! {
         #[test]
@@ -168,8 +168,8 @@ mod tests {
 
         #[test]
         fn each_half_of_the_key_matters(k0 in 1_u64.., k1 in 1_u64.., key: u32) {
-            prop_assert_ne!(Spread { k0, k1: 0 }.hash(key), ZERO.hash(key));
-            prop_assert_ne!(Spread { k0: 0, k1 }.hash(key), ZERO.hash(key));
+            prop_assert_ne!(KeyHasher { k0, k1: 0 }.hash(key), ZERO.hash(key));
+            prop_assert_ne!(KeyHasher { k0: 0, k1 }.hash(key), ZERO.hash(key));
         }
     }
 }

@@ -30,7 +30,7 @@
 //!
 //! The modules follow the data: an address becomes a `client`; `counts` knows its key in each table, `hash` its place
 //! there. `table` finds or makes its counter (`bin`, `header` and `slots` are the place, `counter` the word, `clock` the
-//! time after which a place may be used again; `segment`, `level` and `roster` let the table grow and shrink). `limiter`
+//! time after which a place may be used again; `segment`, `level` and `level_list` let the table grow and shrink). `limiter`
 //! decides by the `config`, or `policy` does when that is more than one limit; `permit` gives the count back. `clients`
 //! and `stats` tell what is there, by way of `table::walk`; `tally` counts what was decided, and `audit` knows where
 //! permits were taken. Atomics come from `sync` and epochs from `epoch`, and from nowhere else.
@@ -45,6 +45,7 @@ mod counts;
 mod table;
 mod limiter;
 mod permit;
+mod process;
 mod rejected;
 mod limited_stream;
 pub mod net;

@@ -11,11 +11,12 @@ use crate::audit::Registry;
 use crate::client::{Client, Identity};
 use crate::config::{Config, ConfigError, Family, WhenFull};
 use crate::counts::Counts;
-use crate::epoch::{Anew, Enter, Guard, pin};
+use crate::epoch::{Guard, PinNow, PinSource, pin};
 use crate::permit::Permit;
+use crate::process::Writers;
 use crate::rejected::Rejected;
-use crate::sync::{Acquire, Arc, ArcCell, AtomicPtr, AtomicU32, Mutex, Release, lock};
-use crate::table::{Held, Refusal};
+use crate::sync::{Acquire, Arc, ArcCell, AtomicPtr, AtomicU32, Release};
+use crate::table::{Counted, NoMemory, Refusal};
 use crate::tally::Tally;
 pub use batch::Batch;
 use core::borrow::Borrow;
@@ -70,7 +71,7 @@ struct Inner {
     /// The configuration in force.
     config: ArcCell<Config>,
     /// Held while a configuration is put in force, so that `hot.limit` cannot fall behind `config` when two calls race.
-    writer: Mutex<()>,
+    writers: Writers,
     tally: Tally,
     #[cfg(feature = "audit")]
     registry: Registry,
@@ -90,26 +91,52 @@ const BY_POLICY: u32 = 0;
 impl Limiter {
     /// Builds a limiter. Its tables start small, or at full size if the configuration says to
     /// [preallocate](Config::with_preallocation).
+    ///
+    /// # Panics
+    ///
+    /// When the machine does not have the memory: a few kilobytes, or all of the bound if it is to be preallocated. Use
+    /// [`try_new`](Self::try_new) where that may be too much.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        Self::try_new(config).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Builds a limiter like [`new`](Self::new), if there is memory for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NoMemory`] when the machine does not have the memory that the configuration asks for at the start.
+    /// A system that promises more memory than it has may find that out too late; no process can tell beforehand.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::config::ConfigError;
+    /// use connlimit::{Config, Limiter};
+    ///
+    /// // Somebody has typed some digits too many.
+    /// let config = Config::new(10).with_table_memory(1 << 50).with_preallocation(true);
+    /// assert!(matches!(Limiter::try_new(config), Err(ConfigError::NoMemory { .. })));
+    /// ```
+    pub fn try_new(config: Config) -> Result<Self, ConfigError> {
         let config = Arc::new(config.resolved());
         // The epoch's first use sets it up under a lock: here, where nobody is being admitted yet.
         drop(pin());
         let hot = Hot {
             limit: AtomicU32::new(mirrored_limit(&config)),
             policy: AtomicPtr::new(Arc::as_ptr(&config).cast_mut()),
-            counts: Counts::new(&config),
+            counts: Counts::new(&config).map_err(|NoMemory { bytes }| ConfigError::NoMemory { bytes })?,
         };
-        Self {
+        Ok(Self {
             inner: Arc::new(Inner {
                 hot: CachePadded::new(hot),
                 config: ArcCell::new(config),
-                writer: Mutex::new(()),
+                writers: Writers::new(),
                 tally: Tally::new(),
                 #[cfg(feature = "audit")]
                 registry: Registry::new(),
             }),
-        }
+        })
     }
 
     /// Counts one more connection of `client`, if it may have one more.
@@ -146,7 +173,7 @@ impl Limiter {
     #[inline]
     #[cfg_attr(feature = "audit", track_caller)]
     pub fn try_acquire(&self, client: impl Into<Client>) -> Result<Permit, Rejected> {
-        self.acquire(client.into(), None, Anew)
+        self.acquire(client.into(), None, PinNow)
     }
 
     /// Counts one more connection of `client` like [`try_acquire`](Self::try_acquire), with `limit` in place of the
@@ -186,48 +213,48 @@ impl Limiter {
     #[inline]
     #[cfg_attr(feature = "audit", track_caller)]
     pub fn try_acquire_within(&self, client: impl Into<Client>, limit: u32) -> Result<Permit, Rejected> {
-        self.acquire(client.into(), Some(limit), Anew)
+        self.acquire(client.into(), Some(limit), PinNow)
     }
 
     /// Within `within`, or without it within what the configuration says.
     #[inline(always)]
     #[cfg_attr(feature = "audit", track_caller)]
-    fn acquire(&self, client: Client, within: Option<u32>, enter: impl Enter) -> Result<Permit, Rejected> {
+    fn acquire(&self, client: Client, within: Option<u32>, pins: impl PinSource) -> Result<Permit, Rejected> {
         match client.identity() {
-            Identity::V4(addr) => self.acquire_ipv4(addr, within, enter),
-            Identity::V6(_) | Identity::Named(_) => self.acquire_any(client, within, enter),
+            Identity::V4(addr) => self.acquire_ipv4(addr, within, pins),
+            Identity::V6(_) | Identity::Named(_) => self.acquire_any(client, within, pins),
         }
     }
 
     /// The common case, one IPv4 client and one limit. Inlined so that the result stays in registers.
     #[inline(always)]
     #[cfg_attr(feature = "audit", track_caller)]
-    fn acquire_ipv4(&self, addr: Ipv4Addr, within: Option<u32>, enter: impl Enter) -> Result<Permit, Rejected> {
+    fn acquire_ipv4(&self, addr: Ipv4Addr, within: Option<u32>, pins: impl PinSource) -> Result<Permit, Rejected> {
         let configured = self.limit();
         if configured == BY_POLICY {
-            return self.acquire_any(addr.into(), within, enter);
+            return self.acquire_any(addr.into(), within, pins);
         }
         let limit = within.unwrap_or(configured);
         if limit == 0 {
             return Err(Rejected::ClientLimit);
         }
         let counts = self.counts();
-        self.answer(counts.v4().acquire(counts.ipv4_key(addr), limit, enter), Family::Ipv4)
+        self.answer(counts.v4().acquire(counts.ipv4_key(addr), limit, pins), Family::Ipv4)
     }
 
     #[inline(never)]
     #[cfg_attr(feature = "audit", track_caller)]
-    fn acquire_any(&self, client: Client, within: Option<u32>, enter: impl Enter) -> Result<Permit, Rejected> {
+    fn acquire_any(&self, client: Client, within: Option<u32>, mut pins: impl PinSource) -> Result<Permit, Rejected> {
         let configured = self.limit();
         if configured == BY_POLICY {
-            return self.acquire_layered(client, within, enter.enter().borrow());
+            return self.acquire_layered(client, within, pins.guard().borrow());
         }
         let limit = within.unwrap_or(configured);
         if limit == 0 {
             return Err(Rejected::ClientLimit);
         }
         let key = self.counts().key(client);
-        self.answer(self.counts().acquire(key, limit, enter), key.family())
+        self.answer(self.counts().acquire(key, limit, pins), key.family())
     }
 
     #[inline(always)]
@@ -238,7 +265,7 @@ impl Limiter {
     }
 
     #[inline(always)]
-    fn answer(&self, counted: Result<(Held, u32), Refusal>, family: Family) -> Result<Permit, Rejected> {
+    fn answer(&self, counted: Counted, family: Family) -> Result<Permit, Rejected> {
         match counted {
             Ok((held, _)) => Ok(Permit::counted(held)),
             Err(Refusal::AtLimit) => Err(Rejected::ClientLimit),
@@ -248,7 +275,8 @@ impl Limiter {
 
     #[cold]
     fn full(&self, family: Family) -> Result<Permit, Rejected> {
-        match self.load_config().when_full_for(family) {
+        // Not by `load_config`: a thread's first use of that allocates.
+        match self.pinned_config(&pin()).when_full_for(family) {
             WhenFull::Reject => Err(Rejected::TableFull),
             WhenFull::AdmitUntracked => Ok(Permit::untracked()),
         }
@@ -373,7 +401,7 @@ impl Limiter {
     /// Puts `config` in force, unless the one in force is not `expected`.
     fn install(&self, config: Config, expected: Option<&Arc<Config>>) -> Result<bool, ConfigError> {
         let inner = &*self.inner;
-        let _writer = lock(&inner.writer);
+        let _writer = inner.writers.lock();
         let current = inner.config.load_full();
         if expected.is_some_and(|expected| !Arc::ptr_eq(expected, &current)) {
             return Ok(false);

@@ -4,7 +4,7 @@ mod charge;
 
 #[cfg(feature = "audit")]
 use crate::audit::Entry;
-use crate::table::Held;
+use crate::table::CountGuard;
 use charge::Charge;
 
 /// One counted connection of one client; dropping it ends the count.
@@ -50,7 +50,7 @@ const _: () = assert!(size_of::<Option<Permit>>() == size_of::<usize>());
 
 impl Permit {
     #[inline]
-    pub(crate) fn counted(held: Held) -> Self {
+    pub(crate) fn counted(held: CountGuard) -> Self {
         Self(Charge::client(held))
     }
 
@@ -65,7 +65,7 @@ impl Permit {
     }
 
     /// Takes another counter along.
-    pub(crate) fn add(&mut self, held: Held) {
+    pub(crate) fn add(&mut self, held: CountGuard) {
         self.0.add(held);
     }
 
@@ -77,8 +77,8 @@ impl Permit {
     }
 }
 
-impl From<Option<Held>> for Permit {
-    fn from(held: Option<Held>) -> Self {
+impl From<Option<CountGuard>> for Permit {
+    fn from(held: Option<CountGuard>) -> Self {
         held.map_or_else(Self::untracked, Self::counted)
     }
 }

@@ -12,9 +12,9 @@
 mod ledger;
 mod world;
 
-use crate::epoch::{Anew, pin};
+use crate::epoch::{PinNow, pin};
 use crate::sync::{self, living};
-use crate::table::{Held, Key, Refusal, Table};
+use crate::table::{CountGuard, Key, Refusal, Table};
 use crate::{Config, Rejected};
 use core::hash::BuildHasher;
 use ledger::{Answer, Ledger};
@@ -124,14 +124,14 @@ fn a_full_table_refuses_only_new_clients() {
     explore("memory", 3, || {
         let smallest = Table::<u32>::SMALLEST;
         let bound = if thread_rng().gen_bool(0.5) { smallest + 2 * OVERFLOW } else { 7 * smallest };
-        let table = Table::<u32>::new(bound, false);
+        let table = Table::<u32>::new(bound, false).unwrap();
         let (ledger, refused) = (Ledger::new(2), Mutex::new(0));
         let visit = || {
-            let mut guests: Vec<Guest<Held>> = Vec::new();
+            let mut guests: Vec<Guest<CountGuard>> = Vec::new();
             for _ in 0..10 {
                 let client = thread_rng().gen_range(0..14);
                 let attempt = ledger.call(client);
-                match table.acquire(client, 2, Anew) {
+                match table.acquire(client, 2, PinNow) {
                     Ok((held, _)) => {
                         ledger.answer(attempt, Answer::Admitted);
                         guests.push(Guest { held: Some(held), entries: vec![(Arc::clone(&ledger), attempt)] });
@@ -156,7 +156,7 @@ fn a_full_table_refuses_only_new_clients() {
         }
         drop(guests);
         for client in 14..40 {
-            let soon = (0..8).any(|_| table.acquire(client, 1, Anew).is_ok());
+            let soon = (0..8).any(|_| table.acquire(client, 1, PinNow).is_ok());
             assert!(soon, "places without connections are used again");
         }
         table.reclaim();

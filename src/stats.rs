@@ -3,7 +3,7 @@
 pub use crate::clients::{ClientCount, Clients};
 use crate::limiter::Limiter;
 pub use crate::limiter::{Usage, Zone};
-use crate::table::Table;
+use crate::table::Census;
 use crate::tally::{Event, Sums};
 use core::iter::Sum;
 
@@ -138,10 +138,18 @@ impl Limiter {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let counts = self.counts();
-        let (v4, v6, named) = (counts.v4().census(), counts.v6().census(), counts.named().census());
+        let [v4, v6, named] =
+            [counts.v4().census(), counts.v6().census(), counts.named().census()].map(TableStats::from);
         let total = [v4, v6, named].into_iter().sum();
-        let tiers = counts.tiers().map(Table::census).collect();
+        let tiers = counts.tiers().map(|table| table.census().into()).collect();
         Stats { v4, v6, named, total, tiers, decisions: self.tally().sum().into() }
+    }
+}
+
+impl From<Census> for TableStats {
+    fn from(census: Census) -> Self {
+        let Census { open_connections, clients, lingering, dead, slots, levels, reserved_bytes, bound_bytes } = census;
+        Self { open_connections, clients, lingering, dead, slots, levels, reserved_bytes, bound_bytes }
     }
 }
 

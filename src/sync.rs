@@ -18,6 +18,9 @@ compile_error!("`connlimit_ideal` is a kind of model: it needs `--cfg connlimit_
 #[cfg(all(connlimit_shuttle, not(connlimit_ideal)))]
 compile_error!("`connlimit_shuttle` needs `--cfg connlimit_ideal`: shuttle cannot see crossbeam's atomics");
 
+/// For one fence, which has to match those of crossbeam-epoch.
+#[cfg(not(connlimit_ideal))]
+pub(crate) use core::sync::atomic::Ordering::SeqCst;
 pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 #[cfg(not(connlimit_model))]

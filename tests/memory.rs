@@ -1,12 +1,14 @@
 //! What the table takes from the allocator, counted: bounded, small per client, and given back.
-#![cfg(not(any(connlimit_model, miri, feature = "audit")))] // an audit remembers each permit
+#![cfg(not(any(connlimit_model, miri)))]
 
 use connlimit::{Config, Limiter, Permit, Rejected, config::WhenFull};
 use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 use std::alloc::System;
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
+use std::thread;
 
 struct Counting;
 
@@ -16,17 +18,41 @@ const fn signed(bytes: usize) -> isize {
 }
 
 static BYTES: AtomicIsize = AtomicIsize::new(0);
+static CALLS: AtomicIsize = AtomicIsize::new(0);
 
-// SAFETY: everything is passed on to the system's allocator.
+std::thread_local! {
+    /// The allocator has nothing left for tables, as far as this thread is concerned.
+    static EMPTY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether there is memory for it. What crossbeam-epoch takes by itself is not denied: the nodes of its queue, of two
+/// kibibytes and a bit, and a part of its own for each new thread, which is aligned to 128 bytes.
+fn may_have(layout: Layout) -> bool {
+    let epoch = (2048..2304).contains(&layout.size()) || layout.align() == 128;
+    epoch || !EMPTY.get()
+}
+
+fn count(layout: Layout) {
+    BYTES.fetch_add(signed(layout.size()), Relaxed);
+    CALLS.fetch_add(1, Relaxed);
+}
+
+// SAFETY: everything is passed on to the system's allocator, or denied.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(signed(layout.size()), Relaxed);
+        if !may_have(layout) {
+            return core::ptr::null_mut();
+        }
+        count(layout);
         // SAFETY: the caller's duties are those of the callee.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(signed(layout.size()), Relaxed);
+        if !may_have(layout) {
+            return core::ptr::null_mut();
+        }
+        count(layout);
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
@@ -123,19 +149,19 @@ fn the_bound_holds_and_clients_that_are_tracked_do_not_notice() {
         let limiter = Limiter::new(Config::new(2).with_table_memory(1 << 20));
         let regular = limiter.try_acquire(Ipv6Addr::LOCALHOST).unwrap();
         let mut permits = Vec::with_capacity(1 << 20);
-        let mut rejected = 0;
+        let mut full = 0;
         for client in 0..1 << 20 {
             match limiter.try_acquire(Ipv4Addr::from_bits(client)) {
                 Ok(permit) => permits.push(permit),
-                Err(reason) => {
-                    assert_eq!(reason, Rejected::TableFull);
-                    rejected += 1;
+                Err(rejected) => {
+                    assert_eq!(rejected, Rejected::TableFull);
+                    full += 1;
                 }
             }
         }
         let taken = bytes(&permits) - before;
         assert!(taken <= MIB + MIB / 16, "{taken} bytes under a bound of 1 MiB");
-        assert!(rejected > 0 && permits.len() > 10_000, "{} admitted, {rejected} rejected", permits.len());
+        assert!(full > 0 && permits.len() > 10_000, "{} admitted, {full} rejected", permits.len());
         // The other family is not crowded out, and who is in is counted on.
         let second = limiter.try_acquire(Ipv6Addr::LOCALHOST).unwrap();
         assert_eq!(limiter.try_acquire(Ipv6Addr::LOCALHOST).unwrap_err(), Rejected::ClientLimit);
@@ -175,5 +201,109 @@ fn permits_of_a_limiter_that_is_gone_free_its_memory() {
         drop(permits);
         let left = BYTES.load(Relaxed) - before;
         assert!(left < MIB / 4, "{left} bytes are left of a limiter that is gone");
+    });
+}
+
+/// Not the process is the victim of an allocator that has nothing left, but newcomers are, and nobody else.
+#[test]
+fn an_allocation_that_fails_rejects_newcomers_and_nobody_else() {
+    alone(|| {
+        let limiter = Limiter::new(Config::new(2));
+        let mut permits = Vec::with_capacity(100_000);
+        permits.extend((0..300).map(|client| limiter.try_acquire(Ipv4Addr::from_bits(client)).unwrap()));
+        let mut full = 0;
+        EMPTY.set(true);
+        for client in 0..50_000_u32 {
+            match limiter.try_acquire(Ipv4Addr::from_bits(1 << 28 | client)) {
+                Ok(permit) => permits.push(permit),
+                Err(Rejected::TableFull) => full += 1,
+                // No text can be made of it now.
+                Err(_) => full = -1,
+            }
+        }
+        let second = limiter.try_acquire(Ipv4Addr::from_bits(7)).is_ok();
+        let again: usize = (0..300).filter(|&client| limiter.try_acquire(Ipv4Addr::from_bits(client)).is_ok()).count();
+        EMPTY.set(false);
+        assert!(full > 10_000 && second && again == 300, "{full} full, {second}, {again}");
+        let before = permits.len();
+        let newcomers = (2 << 28..(2 << 28) + 50_000).map(Ipv4Addr::from_bits);
+        permits.extend(newcomers.map(|client| limiter.try_acquire(client).unwrap()));
+        assert_eq!(permits.len(), before + 50_000);
+    });
+}
+
+/// A thread that was in the table once and is idle is looked at by whoever flushes. So newcomers flush the less often the
+/// more threads there are. Each flush with something to do allocates.
+#[test]
+fn newcomers_beside_many_threads_flush_rarely() {
+    const THREADS: usize = 500;
+    alone(|| {
+        let limiter = Limiter::new(Config::new(1));
+        let (arrived, leave) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                thread::Builder::new()
+                    .stack_size(64 << 10)
+                    .spawn_scoped(scope, || {
+                        let _ = limiter.open_connections(Ipv4Addr::LOCALHOST);
+                        arrived.wait();
+                        leave.wait();
+                    })
+                    .unwrap();
+            }
+            arrived.wait();
+            some_traffic(&limiter, 20_000);
+            let before = CALLS.load(Relaxed);
+            (1 << 16..(1 << 16) + 20_000).for_each(|client| drop(limiter.try_acquire(Ipv4Addr::from_bits(client))));
+            let calls = CALLS.load(Relaxed) - before;
+            leave.wait();
+            assert!(calls < 20_000 / 10, "{calls} allocations for 20,000 newcomers");
+        });
+    });
+}
+
+/// What an open batch costs beyond the bound: a few kibibytes for each thread that ends meanwhile, and no longer than it is
+/// open.
+#[test]
+fn threads_that_end_beside_an_open_batch_leave_less_than_six_kibibytes_each() {
+    const THREADS: isize = 300;
+    alone(|| {
+        let limiter = Limiter::new(Config::new(0));
+        some_traffic(&limiter, 1000);
+        let come_and_go = || {
+            for _ in 0..THREADS {
+                thread::scope(|scope| _ = scope.spawn(|| drop(limiter.try_acquire(Ipv4Addr::LOCALHOST))));
+            }
+        };
+        come_and_go();
+        let before = BYTES.load(Relaxed);
+        let batch = limiter.batch();
+        come_and_go();
+        let left = (BYTES.load(Relaxed) - before) / THREADS;
+        assert!(left < 6 << 10, "{left} bytes for each thread");
+        drop(batch);
+        some_traffic(&limiter, 100_000);
+        let left = BYTES.load(Relaxed) - before;
+        assert!(left < 256 << 10, "{left} bytes are left of more than a MiB");
+    });
+}
+
+/// What the system gives is little more than what was asked for, also where it comes in pieces.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_preallocated_limiter_resides_in_its_bound() {
+    fn resident() -> isize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<isize>().unwrap() << 10
+    }
+    alone(|| {
+        let before = resident();
+        let config = Config::new(1).with_table_memory(128 << 20).with_preallocation(true);
+        let limiter = Limiter::new(config);
+        let taken = resident() - before;
+        assert!(taken < 128 * MIB * 11 / 10, "{} MiB for a bound of 128", taken / MIB);
+        assert!(taken > 100 * MIB, "{} MiB of a bound of 128", taken / MIB);
+        drop(limiter);
     });
 }

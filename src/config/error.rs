@@ -13,6 +13,11 @@ pub enum ConfigError {
     Ipv6Prefix(u8),
     /// A memory bound, in bytes, below 1 MiB. Only text is told; a builder takes the least bound there is.
     TableMemory(usize),
+    /// The machine does not have that much memory, which a table should have from the start.
+    NoMemory {
+        /// The bytes that were asked for.
+        bytes: usize,
+    },
     /// A NAT64 prefix that [RFC 6052, section 2.2](https://www.rfc-editor.org/rfc/rfc6052#section-2.2) does not
     /// allow: its network and its length.
     Nat64Prefix(Ipv6Addr, u8),
@@ -59,6 +64,7 @@ impl fmt::Display for ConfigError {
             Self::Ipv4Prefix(bits) => write!(f, "IPv4 prefix length {bits} is above 32"),
             Self::Ipv6Prefix(bits) => write!(f, "IPv6 prefix length {bits} is above 128"),
             Self::TableMemory(bytes) => write!(f, "table memory of {bytes} bytes is below 1 MiB (1048576 bytes)"),
+            Self::NoMemory { bytes } => write!(f, "no memory for a table of {bytes} bytes"),
             Self::Nat64Prefix(network, bits) => write!(
                 f,
                 "{network}/{bits} is no NAT64 prefix: it has 32, 40, 48, 56, 64 or 96 bits, and zeros after them and in \

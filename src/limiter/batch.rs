@@ -55,7 +55,8 @@ impl Batch<'_> {
     #[inline]
     #[cfg_attr(feature = "audit", track_caller)]
     pub fn try_acquire(&mut self, client: impl Into<Client>) -> Result<Permit, Rejected> {
-        self.limiter.acquire(client.into(), None, self.pinned())
+        let limiter = self.limiter;
+        limiter.acquire(client.into(), None, self.pinned())
     }
 
     /// Counts one more connection of `client`, with `limit` in place of the configuration's limit per client.
@@ -66,7 +67,8 @@ impl Batch<'_> {
     #[inline]
     #[cfg_attr(feature = "audit", track_caller)]
     pub fn try_acquire_within(&mut self, client: impl Into<Client>, limit: u32) -> Result<Permit, Rejected> {
-        self.limiter.acquire(client.into(), Some(limit), self.pinned())
+        let limiter = self.limiter;
+        limiter.acquire(client.into(), Some(limit), self.pinned())
     }
 
     /// Counts one more connection of `client`, and tells what it has with it.
@@ -76,7 +78,8 @@ impl Batch<'_> {
     /// As [`Limiter::try_acquire_with_usage`].
     #[cfg_attr(feature = "audit", track_caller)]
     pub fn try_acquire_with_usage(&mut self, client: impl Into<Client>) -> Result<Admission, Rejected> {
-        self.limiter.acquire_with_usage(client.into(), self.pinned())
+        let limiter = self.limiter;
+        limiter.acquire_with_usage(client.into(), self.pinned())
     }
 
     /// Counts one more connection of `peer`, which may not be known.
@@ -94,12 +97,12 @@ impl Batch<'_> {
 
     /// The guard of the batch, after it has let go when it is time.
     #[inline]
-    fn pinned(&mut self) -> &Guard {
+    fn pinned(&mut self) -> &mut Guard {
         self.calls += 1;
         if self.calls == CALLS_PER_PIN {
             self.calls = 0;
             self.guard.repin();
         }
-        &self.guard
+        &mut self.guard
     }
 }

@@ -3,7 +3,7 @@
 #[cfg(feature = "audit")]
 use crate::audit::Entry;
 use crate::config::MAX_TIERS;
-use crate::table::Held;
+use crate::table::CountGuard;
 use core::fmt;
 use core::mem::{ManuallyDrop, replace};
 use core::ptr::{self, NonNull};
@@ -14,7 +14,7 @@ pub(super) struct Charge(NonNull<()>);
 
 /// The word, unpacked.
 enum Kind {
-    Client(Held),
+    Client(CountGuard),
     Several(NonNull<Several>),
     Nothing,
 }
@@ -22,8 +22,8 @@ enum Kind {
 /// The counters of the client (if it is tracked), its networks and the total.
 #[derive(Debug, Default)]
 struct Several {
-    client: Option<Held>,
-    above: [Option<Held>; MAX_TIERS + 1],
+    client: Option<CountGuard>,
+    above: [Option<CountGuard>; MAX_TIERS + 1],
     /// Its place in the registry of permits that are out.
     #[cfg(feature = "audit")]
     entry: Option<Entry>,
@@ -45,12 +45,12 @@ impl Charge {
     pub(super) const NOTHING: Self = Self(NOTHING);
 
     #[inline(always)]
-    pub(super) fn client(held: Held) -> Self {
+    pub(super) fn client(held: CountGuard) -> Self {
         Self(held.into_raw())
     }
 
     /// Takes another counter along.
-    pub(super) fn add(&mut self, held: Held) {
+    pub(super) fn add(&mut self, held: CountGuard) {
         self.change(|several| {
             if let Some(free) = several.above.iter_mut().find(|place| place.is_none()) {
                 *free = Some(held);
@@ -86,7 +86,7 @@ impl Charge {
         let word = self.0;
         if word.addr().get() & MARK == 0 {
             // SAFETY: not marked, so from `client`; and it counts once, by the caller's duty.
-            Kind::Client(unsafe { Held::from_raw(word) })
+            Kind::Client(unsafe { CountGuard::from_raw(word) })
         } else if word == NOTHING {
             Kind::Nothing
         } else {
@@ -97,7 +97,7 @@ impl Charge {
     }
 
     /// Shows the client's own counter, if there is one, to `see`.
-    pub(super) fn see_own<T>(&self, see: impl FnOnce(Option<&Held>) -> T) -> T {
+    pub(super) fn see_own<T>(&self, see: impl FnOnce(Option<&CountGuard>) -> T) -> T {
         // SAFETY: what it returns is not dropped.
         let kind = ManuallyDrop::new(unsafe { self.kind() });
         see(match &*kind {

@@ -30,11 +30,13 @@ pub(crate) struct Clock {
     now: AtomicU32,
     /// A tick is deferred and has not run yet.
     pending: AtomicBool,
+    /// One more than the time at which a thread waited in vain; zero if that was never so.
+    stuck: AtomicU32,
 }
 
 impl Clock {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { now: AtomicU32::new(0), pending: AtomicBool::new(false) })
+        Arc::new(Self { now: AtomicU32::new(0), pending: AtomicBool::new(false), stuck: AtomicU32::new(0) })
     }
 
     pub(super) fn now(&self) -> u32 {
@@ -56,14 +58,43 @@ impl Clock {
 
     /// Makes the clock move once a grace period has passed. One tick serves everybody who asks meanwhile.
     pub(super) fn request_tick(this: &Arc<Self>, guard: &Guard) {
-        // ORDERING: Relaxed; a stale value costs a delay or a swap. Acquire on the swap, with the Release in the tick
-        // before: this tick is deferred after that one has run, which the argument above needs.
+        // ORDERING: Relaxed; a stale value costs a delay or a swap. Acquire on the swap, pairs with the Release in the tick
+        // before: this tick is deferred after that one has run. Without it: a place is used again while a thread can
+        // still admit on it. (model `a_stamp_meets_half_a_tick`)
         if this.pending.load(Relaxed) || this.pending.swap(true, Acquire) {
             return;
         }
         let clock = Arc::clone(this);
         guard.defer(move || clock.tick());
         guard.flush();
+    }
+
+    /// Does its share for the clock to move, in passing: requests a tick, or, if that has been done and the caller is
+    /// `short` of places, helps the grace period to pass. Each costs a look at all threads, so a thread does it at most as
+    /// often as [`Guard::may_flush`] says.
+    pub(super) fn push(this: &Arc<Self>, short: bool, guard: &Guard) {
+        // ORDERING: Relaxed; as in `request_tick`.
+        let pending = this.pending.load(Relaxed);
+        if (pending && !short) || !guard.may_flush() {
+            return;
+        }
+        if pending {
+            guard.flush();
+        } else {
+            Self::request_tick(this, guard);
+        }
+    }
+
+    /// Notes that a thread has waited for the clock to move on from `now`, in vain.
+    pub(super) fn note_stuck(&self, now: u32) {
+        // ORDERING: Relaxed; a hint that spares others the time.
+        self.stuck.store(now.wrapping_add(1), Relaxed);
+    }
+
+    /// Whether a thread has waited in vain for the clock to move on from where it is.
+    pub(super) fn is_stuck(&self) -> bool {
+        // ORDERING: Relaxed, as above; and the reading decides about a delay only.
+        self.stuck.load(Relaxed) == self.now.load(Relaxed).wrapping_add(1)
     }
 
     pub(super) fn tick(&self) {

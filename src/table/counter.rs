@@ -13,7 +13,7 @@
 //!  DEAD stamp  (final; the slot is used again once the stamp has expired)
 //! ```
 
-use super::home::Home;
+use super::segment_meta::SegmentMeta;
 #[cfg(connlimit_model)]
 use crate::sync::Life;
 use crate::sync::{AcqRel, Acquire, AtomicPtr, AtomicU32, Relaxed, Release};
@@ -69,9 +69,9 @@ pub(super) enum Released {
 #[derive(Debug)]
 pub(crate) struct Counter {
     word: AtomicU32,
-    /// See [`home_cell`](Self::home_cell).
+    /// See [`meta_cell`](Self::meta_cell).
     #[cfg(connlimit_model)]
-    home: AtomicPtr<Home>,
+    meta: AtomicPtr<SegmentMeta>,
     #[cfg(connlimit_model)]
     pub(super) life: Life,
 }
@@ -86,7 +86,7 @@ impl Counter {
         Self {
             word: AtomicU32::new(word),
             #[cfg(connlimit_model)]
-            home: AtomicPtr::new(core::ptr::null_mut()),
+            meta: AtomicPtr::new(core::ptr::null_mut()),
             #[cfg(connlimit_model)]
             life: Life::new(),
         }
@@ -147,7 +147,7 @@ impl Counter {
     }
 
     /// Kills a word without connections; `false` when it has some again, or is dead already.
-    pub(super) fn stamp(&self, now: u32) -> bool {
+    pub(super) fn try_kill(&self, now: u32) -> bool {
         // ORDERING: Release, with `observe`: what this thread saw before it killed the word is seen by who frees it.
         // Acquire, with the Release of `release`: likewise for the connections that ended. A failure decides
         // nothing: Relaxed.
@@ -156,12 +156,12 @@ impl Counter {
 
     /// The first connection of a new client, in a slot that the caller has claimed.
     pub(super) fn start(&self) {
-        // ORDERING: Release, with the fences of `Bin::confirm` and `Bin::look`: a reader that meets this value in a slot it took for
+        // ORDERING: Release, with the fences of `Bin::confirm` and `Bin::scan`: a reader that meets this value in a slot it took for
         // another client's sees the claim that preceded it, and turns back.
         self.word.store(1, Release);
     }
 
-    /// Marks a word that has connections, and leaves the address of its `home` with it; `false` when it has none.
+    /// Marks a word that has connections, and leaves the address of its `meta` with it; `false` when it has none.
     ///
     /// The address takes the place of the bin's header, or of a key: of the first eight bytes of the word's cache line.
     ///
@@ -171,13 +171,13 @@ impl Counter {
     ///
     /// The limiter is gone and the caller is the only one to look at headers and keys. The word's line lies in an
     /// allocation whose provenance is exposed.
-    pub(super) unsafe fn orphan(&self, home: NonNull<Home>) -> bool {
+    pub(super) unsafe fn orphan(&self, meta: NonNull<SegmentMeta>) -> bool {
         let mut seen = self.observe();
         if seen.open() > 0 {
             // SAFETY: by the caller's duty.
-            let cell = unsafe { self.home_cell() };
+            let cell = unsafe { self.meta_cell() };
             // ORDERING: Relaxed; the exchange below releases it to who finds the mark.
-            cell.store(home.as_ptr(), Relaxed);
+            cell.store(meta.as_ptr(), Relaxed);
         }
         while seen.open() > 0 {
             // ORDERING: AcqRel. Release, with the load in `release`: the last one sees the address, and the walk that
@@ -195,20 +195,20 @@ impl Counter {
     /// # Safety
     ///
     /// It has left one here, and this thread's [`release`](Self::release) has answered `LastOrphan`.
-    pub(super) unsafe fn home(&self) -> NonNull<Home> {
+    pub(super) unsafe fn meta(&self) -> NonNull<SegmentMeta> {
         // SAFETY: what was true for `orphan` still is.
-        let cell = unsafe { self.home_cell() };
+        let cell = unsafe { self.meta_cell() };
         // ORDERING: Relaxed; `release` has acquired the mark.
-        let home = cell.load(Relaxed);
+        let meta = cell.load(Relaxed);
         // SAFETY: `orphan` stores no null.
-        unsafe { NonNull::new_unchecked(home) }
+        unsafe { NonNull::new_unchecked(meta) }
     }
 
     /// # Safety
     ///
     /// As for [`orphan`](Self::orphan).
     #[cfg(not(connlimit_model))]
-    unsafe fn home_cell(&self) -> &AtomicPtr<Home> {
+    unsafe fn meta_cell(&self) -> &AtomicPtr<SegmentMeta> {
         let line = core::ptr::from_ref(self).addr() & !(LINE - 1);
         // SAFETY: the line is within the word's allocation, exposed by the caller's duty; the layout of bins and blocks
         // (asserted with `Bin` and `SlotArray`) has an atomic integer of eight bytes there, which nobody uses as such now.
@@ -217,8 +217,8 @@ impl Counter {
 
     /// Loom's atomics cannot change their type.
     #[cfg(connlimit_model)]
-    unsafe fn home_cell(&self) -> &AtomicPtr<Home> {
-        &self.home
+    unsafe fn meta_cell(&self) -> &AtomicPtr<SegmentMeta> {
+        &self.meta
     }
 }
 
@@ -240,18 +240,18 @@ mod tests {
     #[test]
     fn a_dead_word_is_final() {
         let counter = Counter::new(0);
-        assert!(counter.stamp(u32::MAX));
+        assert!(counter.try_kill(u32::MAX));
         assert!(counter.peek().is_dead());
         assert_eq!(counter.peek().stamp(), MAX_COUNT);
         assert_eq!(counter.admit(counter.peek(), 1), Admission::Dead);
         assert_eq!(counter.admit(Count::ZERO, 1), Admission::Dead, "a late admission learns it by its exchange");
-        assert!(!counter.stamp(0));
+        assert!(!counter.try_kill(0));
     }
 
     /// A counter as it lies in a bin or a block.
     #[repr(C, align(64))]
     struct Line {
-        begins_with: AtomicPtr<Home>,
+        begins_with: AtomicPtr<SegmentMeta>,
         counter: Counter,
     }
 
@@ -259,17 +259,17 @@ mod tests {
     fn a_word_with_connections_is_neither_stamped_nor_forgotten() {
         let line = Box::new(Line { begins_with: AtomicPtr::default(), counter: Counter::new(2) });
         core::ptr::from_ref(&*line).expose_provenance();
-        let (counter, home) = (&line.counter, NonNull::dangling());
-        assert!(!counter.stamp(0));
+        let (counter, meta) = (&line.counter, NonNull::dangling());
+        assert!(!counter.try_kill(0));
         // SAFETY: the line begins with a cell for it, and is exposed.
-        let orphan = || unsafe { counter.orphan(home) };
+        let orphan = || unsafe { counter.orphan(meta) };
         assert!(orphan());
         assert_eq!(counter.peek().open(), 2);
         assert_eq!(counter.release(), Released::Done);
         assert_eq!(counter.release(), Released::LastOrphan);
         // SAFETY: as the release said.
-        assert_eq!(unsafe { counter.home() }, home);
+        assert_eq!(unsafe { counter.meta() }, meta);
         assert!(!orphan());
-        assert_eq!(line.begins_with.into_inner(), home.as_ptr());
+        assert_eq!(line.begins_with.into_inner(), meta.as_ptr());
     }
 }

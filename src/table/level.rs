@@ -1,10 +1,12 @@
-//! A level: a power-of-two array of bins, in segments that appear on first touch and disappear one by one.
+//! A level: an array of bins, in segments that appear on first touch and disappear one by one.
 
+use super::alloc;
 use super::bin::{Bin, Find};
-use super::budget::Budget;
+use super::budget::{Budget, Purpose};
 use super::clock::Clock;
-use super::segment::{BINS, Drained, Segment};
+use super::segment::{Drained, Furnished, Segment};
 use super::slots::{Key, Slots};
+use super::tuning::{BINS, LARGE_SAMPLE, MOST_BINS, SAMPLE};
 use crate::epoch::Guard;
 use crate::sync::{AcqRel, Acquire, Arc, AtomicPtr, AtomicUsize, Life, Relaxed, Release};
 use core::marker::PhantomData;
@@ -14,18 +16,20 @@ use core::ptr::{self, NonNull};
 pub(super) struct Level<K: Key> {
     /// Higher than that of every level before it, which it was pushed in front of; so no two levels share one.
     id: u64,
-    /// Per segment: null until first touched, then the segment, in the end [`gone`].
+    /// Per segment: null until first touched, then the segment, in the end the [`tombstone`].
     directory: Box<[AtomicPtr<Segment<K>>]>,
-    mask: usize,
-    /// Segments that are gone. When all are, nothing of this level will ever be looked at again.
-    gone: AtomicUsize,
+    bins: usize,
+    /// Segments that are retired. When all are, nothing of this level will ever be looked at again.
+    retired: AtomicUsize,
+    /// Segments in which a drain has found a client.
+    parked: AtomicUsize,
     /// Where the next caller drains.
     cursor: AtomicUsize,
     life: Life,
 }
 
 /// What stands in the directory for a segment that is closed, empty and retired.
-fn gone<K: Key>() -> *mut Segment<K> {
+fn tombstone<K: Key>() -> *mut Segment<K> {
     ptr::without_provenance_mut(align_of::<Segment<K>>())
 }
 
@@ -47,36 +51,69 @@ impl<K: Key> Deref for SegmentRef<'_, K> {
 }
 
 /// The state of a segment, as found.
-pub(super) enum Spot<'g, K: Key> {
-    Untouched,
-    There(SegmentRef<'g, K>),
-    Gone,
+pub(super) enum SegmentState<'g, K: Key> {
+    Vacant,
+    Present(SegmentRef<'g, K>),
+    Retired,
+}
+
+/// What came of the wish for a segment.
+pub(super) enum Touched<'g, K: Key> {
+    Segment(SegmentRef<'g, K>),
+    Retired,
+    /// The allocator gave none.
+    NoMemory,
 }
 
 impl<K: Key> Level<K> {
-    /// Bytes of a level of so many bins, overflow aside.
+    /// Bytes of a level of that many bins, overflow aside.
     pub(super) const fn bytes(bins: usize) -> usize {
         let segments = bins.div_ceil(BINS);
-        Self::directory_bytes(segments) + segments * size_of::<Segment<K>>()
+        Self::directory_bytes(segments).saturating_add(segments.saturating_mul(size_of::<Segment<K>>()))
     }
 
     const fn directory_bytes(segments: usize) -> usize {
         size_of::<Self>() + segments * size_of::<AtomicPtr<Segment<K>>>()
     }
 
-    /// A level of `bins` bins, a power of two and at least one segment; `None` when the budget does not allow it.
-    pub(super) fn new(id: u64, bins: usize, budget: &Budget) -> Option<Box<Self>> {
-        debug_assert!(bins.is_power_of_two() && bins >= BINS);
-        budget.reserve(Self::bytes(bins)).then(|| {
-            Box::new(Self {
+    /// Bins of the largest level that, with every overflow block, takes no more than `bytes`; none if even the smallest
+    /// takes more.
+    pub(super) const fn most_furnished_bins(bytes: usize) -> usize {
+        let each = size_of::<Furnished<K>>() + size_of::<AtomicPtr<Segment<K>>>();
+        let bins = bytes.saturating_sub(size_of::<Self>()) / each * BINS;
+        if bins < MOST_BINS { bins } else { MOST_BINS }
+    }
+
+    /// What a table of at most `bound` bytes keeps back for becoming smaller: an eighth of the largest level there can be.
+    pub(super) const fn headroom(bound: usize) -> usize {
+        let mut most = BINS;
+        while most < MOST_BINS && Self::bytes(most * 2) <= bound {
+            most *= 2;
+        }
+        if most == BINS { 0 } else { Self::bytes(if most / 8 < BINS { BINS } else { most / 8 }) }
+    }
+
+    /// A level of `bins` bins, whole segments; `None` when the budget does not allow it or there is no memory.
+    pub(super) fn new(id: u64, bins: usize, purpose: Purpose, budget: &Budget) -> Option<Box<Self>> {
+        debug_assert!(bins % BINS == 0 && (BINS..=MOST_BINS).contains(&bins));
+        if !budget.reserve(Self::bytes(bins), purpose) {
+            return None;
+        }
+        let level = alloc::null_pointers(bins / BINS).and_then(|directory| {
+            alloc::boxed(Self {
                 id,
-                directory: (0..bins / BINS).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
-                mask: bins - 1,
-                gone: AtomicUsize::new(0),
+                directory,
+                bins,
+                retired: AtomicUsize::new(0),
+                parked: AtomicUsize::new(0),
                 cursor: AtomicUsize::new(0),
                 life: Life::new(),
             })
-        })
+        });
+        if level.is_none() {
+            budget.give_back(Self::bytes(bins));
+        }
+        level
     }
 
     pub(super) const fn id(&self) -> u64 {
@@ -84,17 +121,22 @@ impl<K: Key> Level<K> {
     }
 
     pub(super) const fn bins(&self) -> usize {
-        self.mask + 1
+        self.bins
     }
 
     pub(super) const fn segments(&self) -> usize {
         self.directory.len()
     }
 
+    /// The segment of the bin for `hash`, and where the bin is in it.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
+    #[cfg_attr(connlimit_loom, expect(clippy::cast_possible_truncation, reason = "the low bits are wanted"))]
     fn position(&self, hash: u64) -> (usize, usize) {
-        let bin = hash as usize & self.mask;
+        #[cfg(not(connlimit_loom))]
+        let bin = (((hash & u64::from(u32::MAX)) * self.bins as u64) >> 32) as usize;
+        // A model wants to know without calculating.
+        #[cfg(connlimit_loom)]
+        let bin = hash as usize % self.bins;
         (bin / BINS, bin % BINS)
     }
 
@@ -106,88 +148,107 @@ impl<K: Key> Level<K> {
 
     /// The segment at `index` of the directory.
     #[inline]
-    pub(super) fn spot<'g>(&self, index: usize, _: &'g Guard) -> Spot<'g, K> {
+    pub(super) fn state<'g>(&self, index: usize, _: &'g Guard) -> SegmentState<'g, K> {
         self.life.used();
-        // ORDERING: Acquire, with the exchange in `touch`: the segment is initialised.
+        // ORDERING: Acquire, pairs with the exchange in `touch_index`. Without it: a segment that is not initialised.
+        // (model `two_inserts_of_one_key`)
         let found = self.directory[index].load(Acquire);
         match NonNull::new(found) {
-            None => Spot::Untouched,
-            Some(_) if found == gone() => Spot::Gone,
-            Some(segment) => Spot::There(SegmentRef { segment, guard: PhantomData }),
+            None => SegmentState::Vacant,
+            Some(_) if found == tombstone() => SegmentState::Retired,
+            Some(segment) => SegmentState::Present(SegmentRef { segment, guard: PhantomData }),
         }
     }
 
     /// The segment for `hash`, if there is one.
     #[inline]
     pub(super) fn segment<'g>(&self, hash: u64, guard: &'g Guard) -> Option<SegmentRef<'g, K>> {
-        match self.spot(self.position(hash).0, guard) {
-            Spot::There(segment) => Some(segment),
-            Spot::Untouched | Spot::Gone => None,
+        match self.state(self.position(hash).0, guard) {
+            SegmentState::Present(segment) => Some(segment),
+            SegmentState::Vacant | SegmentState::Retired => None,
         }
     }
 
-    /// The segment for `hash`, made if need be; `None` when it is gone.
-    pub(super) fn touch<'g>(&self, hash: u64, guard: &'g Guard) -> Option<SegmentRef<'g, K>> {
-        self.touch_index(self.position(hash).0, guard)
+    /// The segment for `hash`, made if need be.
+    pub(super) fn touch<'g>(&self, hash: u64, guard: &'g Guard) -> Touched<'g, K> {
+        self.touch_index(self.position(hash).0, Segment::new, guard)
     }
 
-    pub(super) fn touch_index<'g>(&self, index: usize, guard: &'g Guard) -> Option<SegmentRef<'g, K>> {
-        match self.spot(index, guard) {
-            Spot::There(segment) => Some(segment),
-            Spot::Gone => None,
-            Spot::Untouched => {
-                let fresh = Segment::new();
-                // ORDERING: AcqRel. Release, with `spot`: the segment is initialised. Acquire on failure: so is the
-                // one that another thread has put there; or, if it is gone, the roster is newer.
-                if self.directory[index].compare_exchange(ptr::null_mut(), fresh.as_ptr(), AcqRel, Acquire).is_err() {
-                    // SAFETY: made above, and nobody else has seen it.
-                    unsafe { Segment::free(fresh) };
-                }
-                match self.spot(index, guard) {
-                    Spot::There(segment) => Some(segment),
-                    Spot::Untouched | Spot::Gone => None,
-                }
+    /// The segment at `index`, with all its overflow blocks if it is made now; `false` for want of memory.
+    pub(super) fn furnish(&self, index: usize, guard: &Guard) -> bool {
+        matches!(self.touch_index(index, Segment::furnished, guard), Touched::Segment(_))
+    }
+
+    fn touch_index<'g>(
+        &self,
+        index: usize,
+        make: fn() -> Option<NonNull<Segment<K>>>,
+        guard: &'g Guard,
+    ) -> Touched<'g, K> {
+        if let SegmentState::Vacant = self.state(index, guard) {
+            let Some(fresh) = make() else {
+                return Touched::NoMemory;
+            };
+            // ORDERING: AcqRel. Release, pairs with `state`. Without it: a segment that is not initialised (model
+            // `two_inserts_of_one_key`). Acquire on failure: so is the one that another thread has put there; or, if it
+            // is retired, the list is newer.
+            if self.directory[index].compare_exchange(ptr::null_mut(), fresh.as_ptr(), AcqRel, Acquire).is_err() {
+                // SAFETY: made above, and nobody else has seen it.
+                unsafe { Segment::free(fresh) };
             }
         }
+        match self.state(index, guard) {
+            SegmentState::Present(segment) => Touched::Segment(segment),
+            SegmentState::Vacant | SegmentState::Retired => Touched::Retired,
+        }
     }
 
-    /// Makes sure that `hash`'s bin takes no new client any more; the segment, if clients may be left there.
+    /// Closes the bin of `hash` to new clients. Returns its segment, or `None` if it can hold no client.
     pub(super) fn close<'g>(&self, hash: u64, budget: &Budget, guard: &'g Guard) -> Option<SegmentRef<'g, K>> {
         let (index, _) = self.position(hash);
-        self.forgo(index, budget);
+        self.retire_vacant(index, budget);
         let segment = self.segment(hash, guard)?;
         self.bin(&segment, hash).close();
         Some(segment)
     }
 
-    /// A segment of an older level that nobody has touched never will be.
-    fn forgo(&self, index: usize, budget: &Budget) {
+    /// Retires a segment of an older level that nobody has touched.
+    fn retire_vacant(&self, index: usize, budget: &Budget) {
         // ORDERING: Relaxed; spares the exchange where it cannot succeed.
         if !self.directory[index].load(Relaxed).is_null() {
             return;
         }
-        // ORDERING: Release, with `spot`: who finds it gone finds a roster at least as new as this thread's. A failure
-        // decides nothing, `spot` looks again: Relaxed.
-        if self.directory[index].compare_exchange(ptr::null_mut(), gone(), Release, Relaxed).is_ok() {
-            self.count_gone();
+        // ORDERING: Release, pairs with `state`: a thread that finds it retired finds a list at least as new as this
+        // thread's. Without it: that thread inserts into an old level for ever, and looks again for ever (model
+        // `insert_meets_growth`). A failure decides nothing, `state` looks again: Relaxed.
+        if self.directory[index].compare_exchange(ptr::null_mut(), tombstone(), Release, Relaxed).is_ok() {
+            self.note_retired();
             budget.give_back(size_of::<Segment<K>>());
         }
     }
 
-    fn count_gone(&self) {
-        // ORDERING: Release, with `is_gone`: all that was done to the segment comes before the level's end.
-        self.gone.fetch_add(1, Release);
+    fn note_retired(&self) {
+        // ORDERING: Release, pairs with `left`. Without it: the thread that takes the level off the list, and admits a
+        // client there who was in it before, does not see what that client's threads did. (model
+        // `a_release_in_a_level_that_goes_happens_before_the_next_admission`)
+        self.retired.fetch_add(1, Release);
     }
 
-    /// Whether every segment is gone.
-    pub(super) fn is_gone(&self) -> bool {
+    /// Whether every segment is retired.
+    pub(super) fn is_retired(&self) -> bool {
         self.left() == 0
     }
 
-    /// Segments that are not gone.
+    /// Segments that are not retired.
     pub(super) fn left(&self) -> usize {
-        // ORDERING: Acquire, with `count_gone`.
-        self.segments() - self.gone.load(Acquire)
+        // ORDERING: Acquire, pairs with `note_retired`.
+        self.segments() - self.retired.load(Acquire)
+    }
+
+    /// Segments that are neither retired nor known to hold a client: that is, whose memory a drain may still bring back.
+    pub(super) fn undrained(&self) -> usize {
+        // ORDERING: Relaxed; a number for a heuristic. It may be ahead of the other one.
+        self.left().saturating_sub(self.parked.load(Relaxed))
     }
 
     /// Drains up to `bins` bins of one segment, and retires it when it is empty. Callers take turns around the level,
@@ -195,11 +256,16 @@ impl<K: Key> Level<K> {
     pub(super) fn drain(&self, bins: usize, now: u32, budget: &Arc<Budget>, guard: &Guard) {
         // ORDERING: Relaxed; a hint where to work.
         let index = self.cursor.load(Relaxed) % self.segments();
-        self.forgo(index, budget);
-        if let Spot::There(segment) = self.spot(index, guard) {
+        self.retire_vacant(index, budget);
+        if let SegmentState::Present(segment) = self.state(index, guard) {
             match segment.drain(bins, now) {
                 Drained::Empty => self.retire(index, &segment, budget, guard),
-                Drained::Held => {}
+                Drained::Held => {
+                    if segment.note_parked() {
+                        // ORDERING: Relaxed, as in `undrained`.
+                        self.parked.fetch_add(1, Relaxed);
+                    }
+                }
                 Drained::More => return,
             }
         }
@@ -210,9 +276,14 @@ impl<K: Key> Level<K> {
     /// Takes a drained segment out of the directory; whoever succeeds retires it.
     fn retire(&self, index: usize, segment: &SegmentRef<'_, K>, budget: &Arc<Budget>, guard: &Guard) {
         let pointer = segment.segment;
-        // ORDERING: AcqRel. Release, with `spot`: who finds it gone sees it closed. Acquire, with the other drainers
-        // (through `drained` as well). A failure means that another thread has done it: Relaxed.
-        if self.directory[index].compare_exchange(pointer.as_ptr(), gone(), AcqRel, Relaxed).is_ok() {
+        // ORDERING: AcqRel. Release, pairs with `state`: a thread that finds it retired finds the list by which this thread
+        // drains it. Without it: that thread looks again for ever (model `insert_meets_unlink`). Acquire, pairs with the
+        // other drainers (through `drained` as well). A failure means that another thread has done it: Relaxed.
+        if self.directory[index].compare_exchange(pointer.as_ptr(), tombstone(), AcqRel, Relaxed).is_ok() {
+            if segment.note_retired() {
+                // ORDERING: Relaxed, as in `undrained`. It wraps while the addition is still to come.
+                self.parked.fetch_sub(1, Relaxed);
+            }
             let budget = Arc::clone(budget);
             // SAFETY: 1. from `Segment::new`, and the exchange succeeds once. 2. The directory was its only way in;
             // permits have none into it, for no word of a drained segment is alive. 3. `SegmentRef` is bound to
@@ -224,9 +295,9 @@ impl<K: Key> Level<K> {
                     budget.give_back(bytes);
                 });
             }
-            // Not to lie in this thread's bag until that is full: the budget waits for it.
+            // So that it does not lie in this thread's bag until that is full: the budget waits for it.
             guard.flush();
-            self.count_gone();
+            self.note_retired();
         }
     }
 
@@ -242,26 +313,40 @@ impl<K: Key> Level<K> {
     /// Whether half of the inline slots around `hash` are in use: soon enough that few bins overflow, and late enough that
     /// the next level will not be empty.
     pub(super) fn is_crowded(&self, hash: u64, clock: &Clock, guard: &Guard) -> bool {
-        // What few bins say is put to many more: somewhere in a large level there are always some that are fuller.
-        let crowded = |bins| self.sample(bins, hash, clock, guard) * 2 >= bins * K::Inline::LEN;
-        crowded(SAMPLE) && crowded(LARGE_SAMPLE)
+        // A small sample first, then a larger one: in a large level some neighbourhood is always overfull by chance.
+        [SAMPLE, LARGE_SAMPLE].into_iter().all(|bins| {
+            let (in_use, bins) = self.sample(bins, hash, clock, guard);
+            in_use * 2 >= bins * K::Inline::LEN
+        })
+    }
+
+    /// Whether most of all slots that there can be around `hash` are in use.
+    pub(super) fn is_full(&self, hash: u64, clock: &Clock, guard: &Guard) -> bool {
+        let (in_use, bins) = self.sample(LARGE_SAMPLE, hash, clock, guard);
+        in_use * 4 >= bins * Bin::<K>::SLOTS * 3
     }
 
     /// Slots in use in the whole level, judged by the neighbourhood of `hash`.
     pub(super) fn estimate(&self, hash: u64, clock: &Clock, guard: &Guard) -> usize {
-        self.sample(SAMPLE, hash, clock, guard) * (self.bins() / SAMPLE)
+        let (in_use, bins) = self.sample(SAMPLE, hash, clock, guard);
+        in_use * self.bins / bins
     }
 
-    /// Slots in use in a run of so many bins around `hash`.
-    fn sample(&self, bins: usize, hash: u64, clock: &Clock, guard: &Guard) -> usize {
+    /// Slots in use in a run of about `most` bins around `hash`, and how many bins that is.
+    fn sample(&self, most: usize, hash: u64, clock: &Clock, guard: &Guard) -> (usize, usize) {
         let (index, bin) = self.position(hash);
-        let first = bin & !(bins - 1);
-        match self.spot(index, guard) {
-            Spot::There(segment) => {
+        let in_use = |segment: SegmentState<'_, K>, first: usize, bins: usize| match segment {
+            SegmentState::Present(segment) => {
                 segment.bins()[first..first + bins].iter().map(|bin| bin.in_use(clock) as usize).sum()
             }
-            Spot::Untouched | Spot::Gone => 0,
+            SegmentState::Vacant | SegmentState::Retired => 0,
+        };
+        if most <= BINS {
+            return (in_use(self.state(index, guard), bin / most * most, most), most);
         }
+        let segments = (most / BINS).min(self.segments());
+        let indices = (index..index + segments).map(|index| index % self.segments());
+        (indices.map(|index| in_use(self.state(index, guard), 0, BINS)).sum(), segments * BINS)
     }
 
     /// Ends the level with its limiter; segments with permits out are left to the last of those.
@@ -271,10 +356,10 @@ impl<K: Key> Level<K> {
     /// The limiter is gone: no thread looks into the level, and none will.
     #[expect(clippy::boxed_local, reason = "the box ends here, with the level")]
     pub(super) unsafe fn abandon(self: Box<Self>) {
-        for spot in &*self.directory {
-            // ORDERING: Acquire, as in `spot`.
-            let found = spot.load(Acquire);
-            if let Some(segment) = NonNull::new(found).filter(|_| found != gone()) {
+        for entry in &*self.directory {
+            // ORDERING: Acquire, as in `state`.
+            let found = entry.load(Acquire);
+            if let Some(segment) = NonNull::new(found).filter(|_| found != tombstone()) {
                 // SAFETY: from `Segment::new`, owned through the directory, by the caller's duty.
                 unsafe { Segment::abandon(segment) };
             }
@@ -291,13 +376,3 @@ impl<K: Key> Level<K> {
 unsafe impl<K: Key> Send for Level<K> {}
 // SAFETY: as above.
 unsafe impl<K: Key> Sync for Level<K> {}
-
-/// Bins looked at to judge how full a level is, within one part in ten: 2 KiB of IPv4 bins; and within one in thirty.
-#[cfg(not(connlimit_model))]
-const SAMPLE: usize = 32;
-#[cfg(connlimit_model)]
-const SAMPLE: usize = if cfg!(connlimit_shuttle) { 2 } else { 1 };
-#[cfg(not(connlimit_model))]
-const LARGE_SAMPLE: usize = 256;
-#[cfg(connlimit_model)]
-const LARGE_SAMPLE: usize = if cfg!(connlimit_shuttle) { 4 } else { 1 };

@@ -18,7 +18,7 @@ mod reuse;
 
 use super::counter::Counter;
 use super::*;
-use crate::epoch::Anew;
+use crate::epoch::PinNow;
 use loom::thread;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -74,17 +74,17 @@ struct World {
 struct Out {
     out: std::sync::Arc<[AtomicI32; 9]>,
     key: u32,
-    held: Option<Held>,
+    held: Option<CountGuard>,
 }
 
 impl World {
     fn new() -> Arc<Self> {
-        Self::with(Table::new(usize::MAX / 2, false))
+        Self::with(Table::new(usize::MAX / 2, false).unwrap())
     }
 
     /// Never grows: the second client of a bin goes to its overflow block.
     fn fixed() -> Arc<Self> {
-        let mut table = Table::new(usize::MAX / 2, false);
+        let mut table = Table::new(usize::MAX / 2, false).unwrap();
         table.fixed = true;
         Self::with(table)
     }
@@ -94,7 +94,7 @@ impl World {
     }
 
     fn acquire(&self, key: u32, limit: u32) -> Result<Out, Refusal> {
-        let (held, _) = self.table.acquire(key, limit, Anew)?;
+        let (held, _) = self.table.acquire(key, limit, PinNow)?;
         let out = self.out[place(key)].fetch_add(1, SeqCst) + 1;
         assert!(out <= limit.cast_signed(), "{out} permits for a limit of {limit}");
         Ok(Out { out: std::sync::Arc::clone(&self.out), key, held: Some(held) })
@@ -107,22 +107,22 @@ impl World {
     /// What a walk shows.
     fn walk(&self) -> Vec<(u32, u32)> {
         let (mut place, mut seen) = (self.table.start(), Vec::new());
-        while self.table.see_segment(&mut place, |key, open| seen.push((key, open))) {}
+        while self.table.visit_segment(&mut place, |key, open| seen.push((key, open))) {}
         seen
     }
 
     /// Kills the words without connections in the bin of client 0.
-    fn stamp(&self, now: u32) {
+    fn try_kill(&self, now: u32) {
         let guard = pin();
-        let segment = self.table.roster.load(&guard).newest().segment(0, &guard).unwrap();
+        let segment = self.table.levels.load(&guard).newest().segment(0, &guard).unwrap();
         segment.bins()[0].for_each(|_, counter| {
-            counter.stamp(now);
+            counter.try_kill(now);
         });
     }
 
     /// Kills them so that the slots are the next client's for the taking, though valid still.
     fn expire(&self) {
-        self.stamp(self.table.clock.now());
+        self.try_kill(self.table.clock.now());
         for _ in 0..clock::GRACE {
             self.table.clock.tick();
         }
@@ -131,25 +131,25 @@ impl World {
     /// Drains a few bins of the older level at `index`.
     fn drain(&self, index: usize) {
         let guard = pin();
-        self.table.drain(self.table.roster.load(&guard), index, 4, &guard);
+        self.table.drain(self.table.levels.load(&guard), index, 4, &guard);
     }
 
     fn levels(&self) -> usize {
-        self.table.roster.load(&pin()).levels().count()
+        self.table.levels.load(&pin()).levels().count()
     }
 
     fn grow(&self) {
         let guard = pin();
-        self.table.grow(self.table.roster.load(&guard), &guard);
+        self.table.grow(self.table.levels.load(&guard), 0, &guard);
     }
 
     /// At rest: no claim is left behind, each key has at most one live word, and the counts are `expected`.
     fn check(&self, expected: &[(u32, u32)]) {
         let guard = pin();
         let mut live = Vec::new();
-        for level in self.table.roster.load(&guard).levels() {
+        for level in self.table.levels.load(&guard).levels() {
             for index in 0..level.segments() {
-                let level::Spot::There(segment) = level.spot(index, &guard) else { continue };
+                let level::SegmentState::Present(segment) = level.state(index, &guard) else { continue };
                 for bin in segment.bins() {
                     let header = bin.header_at_rest();
                     assert_eq!(header.free() | header.valid(), (1 << header::MAX_SLOTS) - 1, "a claim was left behind");

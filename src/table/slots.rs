@@ -4,39 +4,28 @@ use super::clock::Clock;
 #[cfg(not(connlimit_model))]
 use super::counter::LINE;
 use super::counter::{Count, Counter};
-use crate::hash::Input;
+use super::tuning::{INLINE, OVERFLOW};
+use crate::hash::HashInput;
 use crate::sync::{AtomicU32, AtomicU64, Relaxed, Release};
 
 /// A client's key. For addresses the exact value, never a digest of it, so that no two can be taken for each other; for
 /// names a keyed digest of 128 bits.
-pub(crate) trait Key: Copy + Eq + Input + Send + Sync + 'static {
+pub(crate) trait Key: Copy + Eq + HashInput + Send + Sync + 'static {
     type Cell: KeyCell<Self>;
     type Inline: Slots<Self>;
     type Overflow: Slots<Self>;
 }
 
-// A model fills a bin with two clients; the product fills one cache line (IPv4) or two, and as much with a block.
-#[cfg(not(connlimit_model))]
-mod len {
-    pub(super) const INLINE: [usize; 2] = [6, 5];
-    pub(super) const OVERFLOW: [usize; 2] = [7, 6];
-}
-#[cfg(connlimit_model)]
-mod len {
-    pub(super) const INLINE: [usize; 2] = if cfg!(connlimit_shuttle) { [2, 2] } else { [1, 1] };
-    pub(super) const OVERFLOW: [usize; 2] = INLINE;
-}
-
 impl Key for u32 {
     type Cell = AtomicU32;
-    type Inline = SlotArray<AtomicU32, { len::INLINE[0] }>;
-    type Overflow = Block<SlotArray<AtomicU32, { len::OVERFLOW[0] }>>;
+    type Inline = SlotArray<AtomicU32, { INLINE[0] }>;
+    type Overflow = Block<SlotArray<AtomicU32, { OVERFLOW[0] }>>;
 }
 
 impl Key for u128 {
     type Cell = [AtomicU64; 2];
-    type Inline = SlotArray<[AtomicU64; 2], { len::INLINE[1] }>;
-    type Overflow = Block<SlotArray<[AtomicU64; 2], { len::OVERFLOW[1] }>>;
+    type Inline = SlotArray<[AtomicU64; 2], { INLINE[1] }>;
+    type Overflow = Block<SlotArray<[AtomicU64; 2], { OVERFLOW[1] }>>;
 }
 
 /// Where a key is stored. Reads may meet a key that is being written, and may even be torn: what is read is a guess
@@ -57,7 +46,7 @@ impl KeyCell<u32> for AtomicU32 {
     }
 
     fn write(&self, key: u32) {
-        // ORDERING: Release, with the fences of `Bin::confirm` and `Bin::look`: who meets the new key sees that the slot was claimed.
+        // ORDERING: Release, with the fences of `Bin::confirm` and `Bin::scan`: who meets the new key sees that the slot was claimed.
         self.store(key, Release);
     }
 
@@ -89,7 +78,7 @@ impl KeyCell<u128> for [AtomicU64; 2] {
 }
 
 /// What the counters of some slots were, as masks; slots that hold no client included.
-pub(crate) struct Sifted {
+pub(crate) struct SlotMasks {
     /// The clock's reading by which they were judged.
     pub(super) now: u32,
     pub(super) zero: u32,
@@ -103,10 +92,10 @@ pub(crate) trait Slots<K: Key>: Send + Sync {
     const LEN: usize;
     fn key(&self, slot: usize) -> &K::Cell;
     fn counter(&self, slot: usize) -> &Counter;
-    /// The slots whose key looks like `key`, as a mask. Without branches: which slot it is cannot be predicted.
-    fn looks_like(&self, key: K) -> u32;
+    /// The slots whose key seems to be `key`, as a mask. Without branches: which slot it is cannot be predicted.
+    fn match_mask(&self, key: K) -> u32;
     /// What can be said of the counters, without branches as well.
-    fn sift(&self, clock: &Clock) -> Sifted;
+    fn classify(&self, clock: &Clock) -> SlotMasks;
     #[cfg(connlimit_model)]
     fn new() -> Self;
 }
@@ -130,8 +119,8 @@ impl<C, const N: usize> SlotArray<C, N> {
 
 #[cfg(not(connlimit_model))]
 const _: () = {
-    assert!(SlotArray::<AtomicU32, { len::OVERFLOW[0] }>::is_well_placed(size_of::<AtomicU64>()));
-    assert!(SlotArray::<[AtomicU64; 2], { len::OVERFLOW[1] }>::is_well_placed(size_of::<AtomicU64>()));
+    assert!(SlotArray::<AtomicU32, { OVERFLOW[0] }>::is_well_placed(size_of::<AtomicU64>()));
+    assert!(SlotArray::<[AtomicU64; 2], { OVERFLOW[1] }>::is_well_placed(size_of::<AtomicU64>()));
     assert!(size_of::<<u32 as Key>::Overflow>() == LINE);
     assert!(size_of::<<u128 as Key>::Overflow>() == 2 * LINE);
 };
@@ -149,7 +138,7 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, 
     }
 
     #[inline(always)]
-    fn looks_like(&self, key: K) -> u32 {
+    fn match_mask(&self, key: K) -> u32 {
         let mut mask = 0;
         for (slot, cell) in self.keys.iter().enumerate() {
             mask |= u32::from(cell.guess() == key) << slot;
@@ -158,11 +147,11 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, 
     }
 
     #[inline(always)]
-    fn sift(&self, clock: &Clock) -> Sifted {
+    fn classify(&self, clock: &Clock) -> SlotMasks {
         let seen: [Count; N] = core::array::from_fn(|slot| self.counters[slot].observe());
         // Read after the stamps that it judges: a clock that is behind makes a fresh stamp look old.
         let now = clock.now();
-        let mut sifted = Sifted { now, zero: 0, dead: 0, expired: 0 };
+        let mut sifted = SlotMasks { now, zero: 0, dead: 0, expired: 0 };
         for (slot, &count) in seen.iter().enumerate() {
             sifted.zero |= u32::from(count == Count::ZERO) << slot;
             sifted.dead |= u32::from(count.is_dead()) << slot;
@@ -184,7 +173,7 @@ impl<K: Key<Cell = C>, C: KeyCell<K>, const N: usize> Slots<K> for SlotArray<C, 
 pub(crate) struct Block<S> {
     /// Room for an address: see `Counter::orphan`.
     #[cfg(not(connlimit_model))]
-    home: AtomicU64,
+    meta: AtomicU64,
     slots: S,
 }
 
@@ -199,12 +188,12 @@ impl<K: Key, S: Slots<K>> Slots<K> for Block<S> {
         self.slots.counter(slot)
     }
 
-    fn looks_like(&self, key: K) -> u32 {
-        self.slots.looks_like(key)
+    fn match_mask(&self, key: K) -> u32 {
+        self.slots.match_mask(key)
     }
 
-    fn sift(&self, clock: &Clock) -> Sifted {
-        self.slots.sift(clock)
+    fn classify(&self, clock: &Clock) -> SlotMasks {
+        self.slots.classify(clock)
     }
 
     #[cfg(connlimit_model)]

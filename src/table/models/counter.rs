@@ -1,7 +1,7 @@
 //! Models of one counter by itself, with any number of preemptions.
 
 use super::super::counter::Released;
-use super::super::home::Home;
+use super::super::segment_meta::SegmentMeta;
 use super::*;
 use core::ptr::NonNull;
 use loom::cell::UnsafeCell;
@@ -58,7 +58,7 @@ fn a_counter_meets_two_stamps() {
         let place = Place::new(1);
         let stamps = [7, 8].map(|stamp| {
             let place = Arc::clone(&place);
-            thread::spawn(move || place.counter.stamp(stamp))
+            thread::spawn(move || place.counter.try_kill(stamp))
         });
         place.held.with_mut(|_| ());
         assert_eq!(place.counter.release(), Released::Done);
@@ -78,26 +78,26 @@ fn a_counter_meets_two_stamps() {
 }
 
 /// The limiter goes while two connections end: if it left its mark, exactly one of them is told to be the last, and finds
-/// the way home.
+/// the way meta.
 #[test]
 fn a_counter_is_orphaned() {
     model("a_counter_is_orphaned", UNBOUNDED, UNBOUNDED, || {
         let place = Place::new(2);
-        let home = NonNull::<Home>::dangling();
+        let meta = NonNull::<SegmentMeta>::dangling();
         let releases = [(); 2].map(|()| {
             let place = Arc::clone(&place);
             thread::spawn(move || {
                 let last = place.counter.release() == Released::LastOrphan;
                 if last {
                     // SAFETY: as the release said.
-                    assert_eq!(unsafe { place.counter.home() }, home);
+                    assert_eq!(unsafe { place.counter.meta() }, meta);
                     place.held.with_mut(|_| ());
                 }
                 last
             })
         });
         // SAFETY: there is nothing else in this model.
-        let marked = unsafe { place.counter.orphan(home) };
+        let marked = unsafe { place.counter.orphan(meta) };
         let last = releases.map(|thread| thread.join().unwrap());
         assert_eq!(usize::from(marked), last.into_iter().filter(|&last| last).count());
     });

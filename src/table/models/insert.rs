@@ -122,7 +122,7 @@ fn below_the_limit_nobody_is_refused() {
 fn a_refused_attempt_changes_nothing() {
     model("a_refused_attempt_changes_nothing", 5, 2, || {
         let world = World::new();
-        let held = world.table.acquire(0, 2, Anew).unwrap().0;
+        let held = world.table.acquire(0, 2, PinNow).unwrap().0;
         let other = Arc::clone(&world);
         // By a limit of one this client is full: refused at every moment until the release.
         let thread = thread::spawn(move || drop(other.acquire(0, 1)));

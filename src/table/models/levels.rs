@@ -76,7 +76,7 @@ fn drain_meets_admission() {
 fn drain_meets_release() {
     model("drain_meets_release", 3, 2, || {
         let world = World::new();
-        let held = world.table.acquire(0, 1, Anew).unwrap().0;
+        let held = world.table.acquire(0, 1, PinNow).unwrap().0;
         world.grow();
         let thread = thread::spawn(move || drop(held));
         for _ in 0..2 {
@@ -98,7 +98,7 @@ fn two_drains(world: &Arc<World>) {
     world.drain(0);
     thread.join().unwrap();
     world.drain(0);
-    assert_eq!(world.levels(), 1, "the empty level is off the roster");
+    assert_eq!(world.levels(), 1, "the empty level is off the list");
     world.check(&[]);
 }
 
@@ -132,7 +132,7 @@ fn a_held_segment_is_passed_over() {
         drop(held);
         thread.join().unwrap();
         (0..8).for_each(|_| world.drain(0));
-        assert_eq!(world.levels(), 1, "the empty level is off the roster");
+        assert_eq!(world.levels(), 1, "the empty level is off the list");
     });
 }
 
@@ -150,12 +150,12 @@ fn growth_upon_growth_meets_admission() {
         thread.join().unwrap();
         assert!(world.acquire(0, 1).is_err(), "the limit is reached");
         (0..4).for_each(|_| world.drain(0));
-        assert_eq!(world.levels(), 2, "the level in the middle is off the roster");
+        assert_eq!(world.levels(), 2, "the level in the middle is off the list");
         world.check(&[(0, 1)]);
     });
 }
 
-/// A client comes back by a roster from before the growth while it is looked for in the new level.
+/// A client comes back by a list from before the growth while it is looked for in the new level.
 #[test]
 fn revive_meets_growth() {
     model("revive_meets_growth", 3, 2, || {
@@ -176,13 +176,13 @@ fn insert_meets_a_level_in_use() {
         let _permits = one_permit(&world, CLIENT, 1, |world| {
             world.grow();
             let guard = pin();
-            let _ = world.table.roster.load(&guard).newest().touch(8, &guard);
+            let _ = world.table.levels.load(&guard).newest().touch(8, &guard);
         });
         world.check(&[(CLIENT, 1)]);
     });
 }
 
-/// A client comes back by a roster from before the growth while its segment is drained.
+/// A client comes back by a list from before the growth while its segment is drained.
 #[test]
 fn revive_meets_unlink() {
     model("revive_meets_unlink", 3, 2, || {
@@ -209,8 +209,8 @@ fn insert_meets_unlink() {
         let other = Arc::clone(&world);
         let thread = thread::spawn(move || {
             let guard = pin();
-            other.table.grow(other.table.roster.load(&guard), &guard);
-            other.table.drain(other.table.roster.load(&guard), 0, 4, &guard);
+            other.table.grow(other.table.levels.load(&guard), 0, &guard);
+            other.table.drain(other.table.levels.load(&guard), 0, 4, &guard);
             drop(guard);
             flush();
         });
@@ -220,22 +220,22 @@ fn insert_meets_unlink() {
     });
 }
 
-/// The roster shrinks while a client is admitted that has connections in the level that drains.
+/// The list shrinks while a client is admitted that has connections in the level that drains.
 #[test]
 fn shrink_meets_admission() {
     model("shrink_meets_admission", 3, 1, || {
         let world = World::new();
         let guard = pin();
-        world.table.grow(world.table.roster.load(&guard), &guard);
-        world.table.drain(world.table.roster.load(&guard), 0, 4, &guard);
+        world.table.grow(world.table.levels.load(&guard), 0, &guard);
+        world.table.drain(world.table.levels.load(&guard), 0, 4, &guard);
         drop(guard);
         let first = world.acquire(1, 2).unwrap().held.take();
         let other = Arc::clone(&world);
         let thread = thread::spawn(move || {
             let guard = pin();
-            let roster = other.table.roster.load(&guard);
-            assert!(other.table.shrink(roster, 2, &guard));
-            assert_eq!(other.table.roster.load(&guard).newest().bins(), 1);
+            let list = other.table.levels.load(&guard);
+            assert!(other.table.shrink(list, 2, &guard));
+            assert_eq!(other.table.levels.load(&guard).newest().bins(), 1);
         });
         let second = world.acquire(1, 2).expect("two permits of two at most").held.take();
         thread.join().unwrap();

@@ -90,7 +90,7 @@ fn a_walk_meets_a_drain() {
         let other = Arc::clone(&world);
         let thread = thread::spawn(move || {
             let guard = pin();
-            other.table.drain(other.table.roster.load(&guard), 0, 4, &guard);
+            other.table.drain(other.table.levels.load(&guard), 0, 4, &guard);
             drop(guard);
             flush();
         });
@@ -112,11 +112,11 @@ fn a_walk_loses_its_level() {
         let thread = thread::spawn(move || {
             other.grow();
             let guard = pin();
-            let middle = other.table.roster.load(&guard).levels().nth(1).unwrap();
+            let middle = other.table.levels.load(&guard).levels().nth(1).unwrap();
             for _ in 0..middle.segments() {
-                other.table.drain(other.table.roster.load(&guard), 0, 4, &guard);
+                other.table.drain(other.table.levels.load(&guard), 0, 4, &guard);
             }
-            assert_eq!(other.table.roster.load(&guard).levels().count(), 2, "the level in the middle is gone");
+            assert_eq!(other.table.levels.load(&guard).levels().count(), 2, "the level in the middle is gone");
             drop(guard);
             flush();
         });
@@ -136,9 +136,9 @@ fn a_walk_meets_a_slot_that_changes_hands() {
         let other = Arc::clone(&world);
         let thread = thread::spawn(move || {
             let guard = pin();
-            let level = other.table.roster.load(&guard).newest();
+            let level = other.table.levels.load(&guard).newest();
             let segment = level.segment(0, &guard).unwrap();
-            segment.bins()[0].for_each(|_, counter| assert!(counter.stamp(other.table.clock.now())));
+            segment.bins()[0].for_each(|_, counter| assert!(counter.try_kill(other.table.clock.now())));
             drop(guard);
             for _ in 0..clock::GRACE {
                 other.table.clock.tick();

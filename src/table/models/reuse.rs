@@ -114,7 +114,7 @@ fn a_stamp_outlasts_whoever_saw_the_word_alive() {
         let now = grace.clock.now();
         drop(early);
         grace.request();
-        grace.word.stamp(now);
+        grace.word.try_kill(now);
         drop(stamps);
         grace.check(now);
         (0..3).for_each(|_| grace.request());
@@ -141,7 +141,7 @@ fn a_stamp_meets_half_a_tick() {
         let now = grace.clock.now();
         drop(asks);
         grace.request();
-        grace.word.stamp(now);
+        grace.word.try_kill(now);
         drop(stamps);
         ticker.join().unwrap();
         grace.check(now);
@@ -240,7 +240,7 @@ fn a_fresh_stamp_is_not_taken_for_an_old_one() {
             let world = Arc::clone(&world);
             thread::spawn(move || {
                 drop(early); // the clock moves
-                world.stamp(world.table.clock.now());
+                world.try_kill(world.table.clock.now());
             })
         };
         // One preemption in here, between two looks, and the other thread runs to its end.

@@ -1,21 +1,21 @@
 //! One counted connection: the address of the counter it raised.
 
 use super::counter::{Counter, Released};
-use super::home::Home;
+use super::segment_meta::SegmentMeta;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 /// Dropping it gives the count back.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(crate) struct Held(NonNull<Counter>);
+pub(crate) struct CountGuard(NonNull<Counter>);
 
 // SAFETY: the pointer leads to an atomic, which any thread may use, and which stays valid until the count is given back.
-unsafe impl Send for Held {}
+unsafe impl Send for CountGuard {}
 // SAFETY: an atomic load is all that can be done through a shared reference.
-unsafe impl Sync for Held {}
+unsafe impl Sync for CountGuard {}
 
-impl Held {
+impl CountGuard {
     /// The count that was just added to `counter`.
     #[inline(always)]
     pub(super) fn new(counter: &Counter) -> Self {
@@ -44,7 +44,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for CountGuard {
     /// One access to shared memory, no look-up.
     #[inline(always)]
     fn drop(&mut self) {
@@ -52,8 +52,10 @@ impl Drop for Held {
         #[cfg(connlimit_model)]
         counter.life.used();
         if counter.release() == Released::LastOrphan {
-            // SAFETY: the answer was `LastOrphan`; nothing follows.
-            unsafe { Home::orphan_released(counter) };
+            // SAFETY: the answer was `LastOrphan`, so `Counter::orphan` had left the address there.
+            let meta = unsafe { counter.meta() };
+            // SAFETY: likewise; nothing follows.
+            unsafe { SegmentMeta::orphan_released(meta) };
         }
     }
 }
