@@ -5,9 +5,10 @@ use connlimit::{Config, Limiter};
 use core::ffi::c_int;
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::time::Duration;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 // POSIX.1-2017.
 unsafe extern "C" {

@@ -52,7 +52,9 @@ fn too_many(mib: usize) -> u32 {
 }
 
 /// The ways for a table to have been full.
-const CROWDS: [(&str, fn(&Limiter, usize)); 3] = [
+type Crowd = fn(&Limiter, usize);
+
+const CROWDS: [(&str, Crowd); 3] = [
     ("in one go", |limiter, mib| drop(fill(limiter, 0, too_many(mib)))),
     ("first in, first out", |limiter, mib| {
         let (mut queue, most) = (VecDeque::new(), 60_000 * mib);

@@ -245,7 +245,7 @@ fn newcomers_beside_many_threads_flush_rarely() {
                 thread::Builder::new()
                     .stack_size(64 << 10)
                     .spawn_scoped(scope, || {
-                        let _ = limiter.open_connections(Ipv4Addr::LOCALHOST);
+                        assert_eq!(limiter.open_connections(Ipv4Addr::LOCALHOST), 0);
                         arrived.wait();
                         leave.wait();
                     })
