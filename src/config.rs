@@ -4,7 +4,7 @@
 mod embedded;
 mod error;
 mod limit;
-mod policy;
+mod layers;
 #[cfg(feature = "rules")]
 mod rules;
 #[cfg(feature = "serde")]
@@ -14,9 +14,9 @@ mod tiers;
 pub(crate) use embedded::Nat64;
 pub use embedded::{Embedded, EmbeddedPolicy};
 pub use error::{ConfigError, TierErrorKind};
+use layers::Layers;
+pub use layers::{Family, UnknownPeer, WhenFull};
 pub use limit::Limit;
-use policy::Policy;
-pub use policy::{Family, UnknownPeer, WhenFull};
 #[cfg(feature = "rules")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rules")))]
 pub use rules::{Action, RuleErrorKind, Rules};
@@ -54,7 +54,7 @@ pub use tiers::Tier;
 #[cfg_attr(feature = "serde", serde(try_from = "serde::Text", into = "serde::Text"))]
 pub struct Config {
     max_per_client: Limit,
-    policy: Policy,
+    layers: Layers,
     #[cfg(feature = "rules")]
     rules: Rules,
     pub(crate) shape: Shape,
@@ -83,7 +83,7 @@ impl Config {
     pub fn new(max_per_client: impl Into<Limit>) -> Self {
         Self {
             max_per_client: max_per_client.into(),
-            policy: Policy::default(),
+            layers: Layers::default(),
             #[cfg(feature = "rules")]
             rules: Rules::default(),
             shape: Shape::default(),
@@ -241,6 +241,6 @@ impl Config {
         agree(self.shape.preallocation, built.preallocation, "preallocation")?;
         agree(self.shape.embedded.as_ref(), built.embedded.as_ref(), "embedded")?;
         self.shape = built.clone();
-        self.with_policy_of(current)
+        self.with_layers_of(current)
     }
 }

@@ -32,7 +32,7 @@
 //! there. `table` finds or makes its counter (`bin`, `header` and `slots` are the place, `counter` the word, `clock` the
 //! time after which a place may be used again; `segment`, `level` and `level_list` let the table grow and shrink). `limiter`
 //! decides by the `config`, or `policy` does when that is more than one limit; `permit` gives the count back. `clients`
-//! and `stats` tell what is there, by way of `table::walk`; `tally` counts what was decided, and `audit` knows where
+//! and `stats` tell what is there, by way of `table::walk`; `decisions` counts what was decided, and `audit` knows where
 //! permits were taken. Atomics come from `sync` and epochs from `epoch`, and from nowhere else.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -52,7 +52,7 @@ pub mod net;
 pub mod datagram;
 mod clients;
 pub mod stats;
-mod tally;
+mod decisions;
 #[cfg(feature = "audit")]
 #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
 pub mod audit;

@@ -1,6 +1,7 @@
 //! The limiter: a handle on the counts and the configuration in force.
 
 mod batch;
+mod configure;
 mod layered;
 #[cfg(all(test, connlimit_loom))]
 mod models;
@@ -11,18 +12,18 @@ use crate::audit::Registry;
 use crate::client::{Client, Identity};
 use crate::config::{Config, ConfigError, Family, WhenFull};
 use crate::counts::Counts;
-use crate::epoch::{Guard, PinNow, PinSource, pin};
+use crate::decisions::StripedCounters;
+use crate::epoch::{PinNow, PinSource, pin};
 use crate::permit::Permit;
 use crate::process::Writers;
 use crate::rejected::Rejected;
-use crate::sync::{Acquire, Arc, ArcCell, AtomicPtr, AtomicU32, Release};
+use crate::sync::{Acquire, Arc, ArcCell, AtomicPtr, AtomicU32};
 use crate::table::{Counted, NoMemory, Refusal};
-use crate::tally::Tally;
 pub use batch::Batch;
+use configure::mirrored_limit;
 use core::borrow::Borrow;
 use core::fmt;
 use core::net::Ipv4Addr;
-use core::ops::Deref;
 use crossbeam_utils::CachePadded;
 pub use usage::{Admission, Usage, Zone};
 
@@ -72,21 +73,21 @@ struct Inner {
     config: ArcCell<Config>,
     /// Held while a configuration is put in force, so that `hot.limit` cannot fall behind `config` when two calls race.
     writers: Writers,
-    tally: Tally,
+    decisions: StripedCounters,
     #[cfg(feature = "audit")]
     registry: Registry,
 }
 
 struct Hot {
-    /// The limit of `config`, for the path that must not pay for reading it; or [`BY_POLICY`].
+    /// The limit of `config`, for the path that must not pay for reading it; or [`LAYERED`].
     limit: AtomicU32,
     /// What `config` holds, for threads that are pinned: they need no count on it.
-    policy: AtomicPtr<Config>,
+    current: AtomicPtr<Config>,
     counts: Counts,
 }
 
 /// Stands for a configuration that is more than one limit.
-const BY_POLICY: u32 = 0;
+const LAYERED: u32 = 0;
 
 impl Limiter {
     /// Builds a limiter. Its tables start small, or at full size if the configuration says to
@@ -124,7 +125,7 @@ impl Limiter {
         drop(pin());
         let hot = Hot {
             limit: AtomicU32::new(mirrored_limit(&config)),
-            policy: AtomicPtr::new(Arc::as_ptr(&config).cast_mut()),
+            current: AtomicPtr::new(Arc::as_ptr(&config).cast_mut()),
             counts: Counts::new(&config).map_err(|NoMemory { bytes }| ConfigError::NoMemory { bytes })?,
         };
         Ok(Self {
@@ -132,7 +133,7 @@ impl Limiter {
                 hot: CachePadded::new(hot),
                 config: ArcCell::new(config),
                 writers: Writers::new(),
-                tally: Tally::new(),
+                decisions: StripedCounters::new(),
                 #[cfg(feature = "audit")]
                 registry: Registry::new(),
             }),
@@ -231,7 +232,7 @@ impl Limiter {
     #[cfg_attr(feature = "audit", track_caller)]
     fn acquire_ipv4(&self, addr: Ipv4Addr, within: Option<u32>, pins: impl PinSource) -> Result<Permit, Rejected> {
         let configured = self.limit();
-        if configured == BY_POLICY {
+        if configured == LAYERED {
             return self.acquire_any(addr.into(), within, pins);
         }
         let limit = within.unwrap_or(configured);
@@ -246,7 +247,7 @@ impl Limiter {
     #[cfg_attr(feature = "audit", track_caller)]
     fn acquire_any(&self, client: Client, within: Option<u32>, mut pins: impl PinSource) -> Result<Permit, Rejected> {
         let configured = self.limit();
-        if configured == BY_POLICY {
+        if configured == LAYERED {
             return self.acquire_layered(client, within, pins.guard().borrow());
         }
         let limit = within.unwrap_or(configured);
@@ -260,7 +261,7 @@ impl Limiter {
     #[inline(always)]
     fn limit(&self) -> u32 {
         // ORDERING: Acquire, pairs with Release in `install`. A thread that sees a limit also sees the configuration that it
-        // is of; without it, a thread that finds `BY_POLICY` could read the configuration before.
+        // is of; without it, a thread that finds `LAYERED` could read the configuration before.
         self.inner.hot.limit.load(Acquire)
     }
 
@@ -320,112 +321,8 @@ impl Limiter {
         &self.inner.registry
     }
 
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.inner.tally
-    }
-
-    /// The configuration in force, borrowed under the guard; touches no reference count.
-    #[inline]
-    fn pinned_config<'a>(&'a self, _: &'a Guard) -> &'a Config {
-        // ORDERING: Acquire, pairs with Release in `install`. Without it: a configuration that is not initialised.
-        let config = self.inner.hot.policy.load(Acquire);
-        // SAFETY: `config` holds it, until the last handle goes; or `install` has replaced it and leaves it to the
-        // epoch, and the guard is pinned.
-        let config = unsafe { &*config };
-        #[cfg(connlimit_model)]
-        config.life.used();
-        config
-    }
-
-    pub(crate) fn load_config(&self) -> impl Deref<Target = Arc<Config>> {
-        self.inner.config.load()
-    }
-
-    /// The configuration in force, with the shape the limiter was built with.
-    #[must_use]
-    pub fn config(&self) -> Arc<Config> {
-        self.inner.config.load_full()
-    }
-
-    /// Changes the configuration in force, while admissions go on undisturbed: what the change does not name stays as it is.
-    ///
-    /// `change` gets the configuration in force and returns the one to be; it may return a `Result`, as builders that can
-    /// fail do. When another thread was faster, `change` runs again on what that thread has set, so of two changes none is
-    /// lost. No lock is held while it runs.
-    ///
-    /// Admissions that start after this returns decide by the new configuration. No connection is closed: a client that
-    /// has more than a lowered limit keeps what it has, and gets nothing new until it is below.
-    ///
-    /// # Errors
-    ///
-    /// What `change` returns, and [`ConfigError::FixedAtBuild`] when it sets something that is fixed when a limiter is built
-    /// (see [`Config`]) other than it was. Nothing has changed then.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use connlimit::{Config, Limiter};
-    ///
-    /// let limiter = Limiter::new(Config::new(16).with_tier(24, 48, 256)?.with_max_total(10_000));
-    /// limiter.update_config(|config| config.with_max_per_client(32))?;
-    /// limiter.update_config(|config| config.with_tier(24, 48, 512))?;
-    /// assert_eq!(limiter.config().max_total(), Some(10_000.into()), "as it was");
-    /// # Ok::<(), connlimit::config::ConfigError>(())
-    /// ```
-    pub fn update_config<R>(&self, mut change: impl FnMut(Config) -> R) -> Result<(), ConfigError>
-    where
-        R: Into<Result<Config, ConfigError>>,
-    {
-        loop {
-            let current = self.config();
-            let changed = change(Config::clone(&current)).into()?;
-            // Another thread's change came in between: this one would undo it.
-            if self.install(changed, Some(&current))? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Replaces the whole configuration, while admissions go on undisturbed: what `config` leaves out is switched off,
-    /// limits of tiers, the total and rules among them. To change a part, use [`update_config`](Self::update_config).
-    ///
-    /// The shape alone, which is fixed when a limiter is built (see [`Config`]), stays where `config` does not name it.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::FixedAtBuild`] when `config` sets a part of the shape other than it was. Nothing has changed then.
-    pub fn set_config(&self, config: Config) -> Result<(), ConfigError> {
-        self.install(config, None).map(|_| ())
-    }
-
-    /// Puts `config` in force, unless the one in force is not `expected`.
-    fn install(&self, config: Config, expected: Option<&Arc<Config>>) -> Result<bool, ConfigError> {
-        let inner = &*self.inner;
-        let _writer = inner.writers.lock();
-        let current = inner.config.load_full();
-        if expected.is_some_and(|expected| !Arc::ptr_eq(expected, &current)) {
-            return Ok(false);
-        }
-        let config = Arc::new(config.adapted_to(&current)?);
-        let limit = mirrored_limit(&config);
-        // ORDERING: Release, pairs with Acquire in `pinned_config`.
-        inner.hot.policy.store(Arc::as_ptr(&config).cast_mut(), Release);
-        let replaced = inner.config.swap(config);
-        // Pinned threads may still read the old configuration, so the epoch frees it; flushed so that it does not linger in
-        // this thread's local bag.
-        let guard = pin();
-        guard.defer(move || drop(replaced));
-        guard.flush();
-        // ORDERING: Release, pairs with Acquire in `limit`.
-        inner.hot.limit.store(limit, Release);
-        Ok(true)
-    }
-}
-
-impl From<Config> for Result<Config, ConfigError> {
-    /// A change that cannot fail; see [`Limiter::update_config`].
-    fn from(config: Config) -> Self {
-        Ok(config)
+    pub(crate) fn decisions(&self) -> &StripedCounters {
+        &self.inner.decisions
     }
 }
 
@@ -433,9 +330,4 @@ impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter").field("config", &*self.config()).finish_non_exhaustive()
     }
-}
-
-fn mirrored_limit(config: &Config) -> u32 {
-    // A limit of 0 looks like `BY_POLICY`, and goes that way.
-    if config.is_plain() { config.max_per_client().count() } else { BY_POLICY }
 }

@@ -1,11 +1,11 @@
 //! Proof of one counted connection.
 
-mod charge;
+mod tagged;
 
 #[cfg(feature = "audit")]
 use crate::audit::Entry;
 use crate::table::CountGuard;
-use charge::Charge;
+use tagged::TaggedCounts;
 
 /// One counted connection of one client; dropping it ends the count.
 ///
@@ -44,18 +44,18 @@ use charge::Charge;
 /// ```
 #[derive(Debug)]
 #[must_use = "the connection stops being counted when its permit is dropped"]
-pub struct Permit(Charge);
+pub struct Permit(TaggedCounts);
 
 const _: () = assert!(size_of::<Option<Permit>>() == size_of::<usize>());
 
 impl Permit {
     #[inline]
     pub(crate) fn counted(held: CountGuard) -> Self {
-        Self(Charge::client(held))
+        Self(TaggedCounts::client(held))
     }
 
     pub(crate) const fn untracked() -> Self {
-        Self(Charge::NOTHING)
+        Self(TaggedCounts::UNTRACKED)
     }
 
     /// Takes its place in the registry of permits that are out along.
@@ -73,7 +73,7 @@ impl Permit {
     /// configuration says to admit untracked [then](crate::config::WhenFull::AdmitUntracked).
     #[must_use]
     pub fn is_tracked(&self) -> bool {
-        self.0.see_own(|own| own.is_some())
+        self.0.with_own(|own| own.is_some())
     }
 }
 

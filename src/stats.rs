@@ -1,10 +1,10 @@
 //! The state of a limiter in numbers.
 
 pub use crate::clients::{ClientCount, Clients};
+use crate::decisions::{Decision, Totals};
 use crate::limiter::Limiter;
 pub use crate::limiter::{Usage, Zone};
 use crate::table::Census;
-use crate::tally::{Event, Sums};
 use core::iter::Sum;
 
 /// What a limiter holds and what it has decided. Plain data, from [`Limiter::stats`].
@@ -142,7 +142,7 @@ impl Limiter {
             [counts.v4().census(), counts.v6().census(), counts.named().census()].map(TableStats::from);
         let total = [v4, v6, named].into_iter().sum();
         let tiers = counts.tiers().map(|table| table.census().into()).collect();
-        Stats { v4, v6, named, total, tiers, decisions: self.tally().sum().into() }
+        Stats { v4, v6, named, total, tiers, decisions: self.decisions().sum().into() }
     }
 }
 
@@ -168,46 +168,46 @@ impl Sum for TableStats {
     }
 }
 
-impl From<Sums> for Decisions {
-    fn from(sums: Sums) -> Self {
+impl From<Totals> for Decisions {
+    fn from(sums: Totals) -> Self {
         Self {
-            admitted: sums.of(Event::Admitted),
-            admitted_untracked: sums.of(Event::AdmittedUntracked),
+            admitted: sums.of(Decision::Admitted),
+            admitted_untracked: sums.of(Decision::AdmittedUntracked),
             rejected: Rejections {
-                client_limit: sums.of(Event::ClientLimit),
-                table_full: sums.of(Event::TableFull),
-                tier_limit: sums.of(Event::TierLimit),
-                total_limit: sums.of(Event::TotalLimit),
-                denied: sums.of(Event::Denied),
-                unknown_peer: sums.of(Event::UnknownPeer),
+                client_limit: sums.of(Decision::ClientLimit),
+                table_full: sums.of(Decision::TableFull),
+                tier_limit: sums.of(Decision::TierLimit),
+                total_limit: sums.of(Decision::TotalLimit),
+                denied: sums.of(Decision::Denied),
+                unknown_peer: sums.of(Decision::UnknownPeer),
             },
-            shadow_rejected: sums.of(Event::ShadowRejected),
-            dry_run_rejected: sums.of(Event::DryRunRejected),
+            shadow_rejected: sums.of(Decision::ShadowRejected),
+            dry_run_rejected: sums.of(Decision::DryRunRejected),
         }
     }
 }
 
 #[cfg(all(test, not(connlimit_model)))]
 mod tests {
-    use crate::{Config, Limiter, tally::Event};
+    use crate::{Config, Limiter, decisions::Decision};
 
     #[test]
     fn each_event_arrives_in_its_own_place() {
         let limiter = Limiter::new(Config::new(1));
         let times = [
-            (Event::Admitted, 1),
-            (Event::ClientLimit, 2),
-            (Event::TableFull, 3),
-            (Event::TierLimit, 4),
-            (Event::TotalLimit, 5),
-            (Event::Denied, 6),
-            (Event::UnknownPeer, 7),
-            (Event::AdmittedUntracked, 8),
-            (Event::ShadowRejected, 9),
-            (Event::DryRunRejected, 10),
+            (Decision::Admitted, 1),
+            (Decision::ClientLimit, 2),
+            (Decision::TableFull, 3),
+            (Decision::TierLimit, 4),
+            (Decision::TotalLimit, 5),
+            (Decision::Denied, 6),
+            (Decision::UnknownPeer, 7),
+            (Decision::AdmittedUntracked, 8),
+            (Decision::ShadowRejected, 9),
+            (Decision::DryRunRejected, 10),
         ];
         for (event, times) in times {
-            (0..times).for_each(|_| limiter.tally().count(event));
+            (0..times).for_each(|_| limiter.decisions().count(event));
         }
         let decisions = limiter.stats().decisions;
         let rejected = decisions.rejected;

@@ -210,8 +210,8 @@ fn rules(rules: Vec<RuleText>) -> Result<Vec<(ipnet::IpNet, super::Action)>, Tex
 
 impl From<Config> for Text {
     fn from(config: Config) -> Self {
-        let policy = config.policy;
-        let [when_full_ipv4, when_full_ipv6, when_full_named] = policy.when_full_for;
+        let layers = config.layers;
+        let [when_full_ipv4, when_full_ipv6, when_full_named] = layers.when_full_for;
         let tier = |tier: super::Tier| TierText {
             ipv4_prefix: tier.ipv4_prefix(),
             ipv6_prefix: tier.ipv6_prefix(),
@@ -219,7 +219,7 @@ impl From<Config> for Text {
         };
         Self {
             max_per_client: config.max_per_client,
-            when_full: policy.when_full,
+            when_full: layers.when_full,
             when_full_ipv4,
             when_full_ipv6,
             when_full_named,
@@ -227,20 +227,20 @@ impl From<Config> for Text {
             ipv6_prefix: config.shape.ipv6_prefix,
             table_memory: config.shape.table_memory,
             preallocation: config.shape.preallocation,
-            max_total: policy.max_total,
-            soft_percent: policy.soft_percent,
-            dry_run: policy.dry_run,
-            counting: policy.counting,
+            max_total: layers.max_total,
+            soft_percent: layers.soft_percent,
+            dry_run: layers.dry_run,
+            counting: layers.counting,
             #[cfg(feature = "audit")]
-            audit: policy.audit,
-            unknown_peer: policy.unknown_peer,
+            audit: layers.audit,
+            unknown_peer: layers.unknown_peer,
             embedded: config.shape.embedded,
-            tiers: policy.tiers.into_iter().map(tier).collect(),
+            tiers: layers.tiers.into_iter().map(tier).collect(),
             #[cfg(feature = "rules")]
             rules: (config.rules.iter())
                 .map(|(network, action)| RuleText { network: network.to_string(), action })
                 .collect(),
-            shadow: policy.shadow.map(|shadow| Box::new(Self::from(Config::clone(&shadow)))),
+            shadow: layers.shadow.map(|shadow| Box::new(Self::from(Config::clone(&shadow)))),
         }
     }
 }

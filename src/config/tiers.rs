@@ -89,7 +89,7 @@ impl Config {
         if ipv6_prefix > 128 {
             return Err(ConfigError::Ipv6Prefix(ipv6_prefix));
         }
-        let tiers = &mut self.policy.tiers;
+        let tiers = &mut self.layers.tiers;
         let tier = Tier { ipv4_prefix, ipv6_prefix, limit: limit.into() };
         if let Some(same) = tiers.iter_mut().find(|same| same.prefixes() == tier.prefixes()) {
             *same = tier;
@@ -110,20 +110,20 @@ impl Config {
     /// its networks, without a limit.
     #[must_use]
     pub fn without_tier(mut self, ipv4_prefix: u8, ipv6_prefix: u8) -> Self {
-        self.policy.tiers.retain(|tier| tier.prefixes() != (ipv4_prefix, ipv6_prefix));
+        self.layers.tiers.retain(|tier| tier.prefixes() != (ipv4_prefix, ipv6_prefix));
         self
     }
 
     /// The tiers, narrow before wide.
     #[must_use]
     pub fn tiers(&self) -> &[Tier] {
-        &self.policy.tiers
+        &self.layers.tiers
     }
 
     /// For each of the tiers `built`, the limit that this configuration has for it, or none.
     pub(super) fn aligned_tiers(&self, built: &[Tier]) -> Vec<Tier> {
         let limit =
-            |built: &Tier| self.policy.tiers.iter().find(|tier| tier.prefixes() == built.prefixes()).map(Tier::limit);
+            |built: &Tier| self.layers.tiers.iter().find(|tier| tier.prefixes() == built.prefixes()).map(Tier::limit);
         built.iter().map(|tier| Tier { limit: limit(tier).unwrap_or(Limit::Unlimited), ..*tier }).collect()
     }
 }

@@ -9,11 +9,11 @@ use crate::client::Client;
 #[cfg(feature = "rules")]
 use crate::config::Action;
 use crate::config::{Config, UnknownPeer, WhenFull};
+use crate::decisions::Decision;
 use crate::epoch::{Guard, pin};
 use crate::permit::Permit;
 use crate::rejected::Rejected;
 use crate::table::{MAX_COUNT, Refusal};
-use crate::tally::Event;
 
 /// What a configuration says of a client.
 #[derive(Clone, Copy)]
@@ -136,7 +136,7 @@ impl Limiter {
     ) -> Result<(Permit, u32), Rejected> {
         if let Some(shadow) = config.shadow() {
             if self.would_reject(client, within, shadow, guard).is_some() {
-                self.tally().count(Event::ShadowRejected);
+                self.decisions().count(Decision::ShadowRejected);
             }
         }
         let answer = self.charge(client, within, config, guard);
@@ -165,7 +165,7 @@ impl Limiter {
         let layered = !config.tiers().is_empty() || config.max_total().is_some();
         if layered || config.dry_run() {
             match self.would_reject(client, within, config, guard) {
-                Some(_) if config.dry_run() => self.tally().count(Event::DryRunRejected),
+                Some(_) if config.dry_run() => self.decisions().count(Decision::DryRunRejected),
                 Some(rejected) => return Err(rejected),
                 None => {}
             }
@@ -231,10 +231,10 @@ impl Limiter {
 
     fn note(&self, config: &Config, answer: &Result<(Permit, u32), Rejected>) {
         if config.counting() {
-            self.tally().count(match answer {
-                Ok((permit, _)) if permit.is_tracked() => Event::Admitted,
-                Ok(_) => Event::AdmittedUntracked,
-                Err(rejected) => Event::from(*rejected),
+            self.decisions().count(match answer {
+                Ok((permit, _)) if permit.is_tracked() => Decision::Admitted,
+                Ok(_) => Decision::AdmittedUntracked,
+                Err(rejected) => Decision::from(*rejected),
             });
         }
     }

@@ -45,7 +45,7 @@ pub enum UnknownPeer {
 
 /// The parts of a configuration that take an admission off the plain path, and their companions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Policy {
+pub(super) struct Layers {
     pub(super) tiers: Vec<Tier>,
     /// Whether all connections are counted together, and up to what.
     pub(super) max_total: Option<Limit>,
@@ -80,21 +80,21 @@ impl Config {
     /// ```
     #[must_use]
     pub fn with_max_total(mut self, max_total: impl Into<Limit>) -> Self {
-        self.policy.max_total = Some(max_total.into());
+        self.layers.max_total = Some(max_total.into());
         self
     }
 
     /// Takes the total away. A limiter that was built with one goes on counting, without a limit.
     #[must_use]
     pub const fn without_max_total(mut self) -> Self {
-        self.policy.max_total = None;
+        self.layers.max_total = None;
         self
     }
 
     /// Connections that all clients together may have open, if they are counted together.
     #[must_use]
     pub const fn max_total(&self) -> Option<Limit> {
-        self.policy.max_total
+        self.layers.max_total
     }
 
     /// Tells a server when a limit comes near: above `percent` of the client's own limit, of a
@@ -103,28 +103,28 @@ impl Config {
     /// [`Zone::Soft`](crate::stats::Zone::Soft). More than 100 acts like 100: there is no soft zone.
     #[must_use]
     pub const fn with_soft_percent(mut self, percent: u8) -> Self {
-        self.policy.soft_percent = Some(if percent > 100 { 100 } else { percent });
+        self.layers.soft_percent = Some(if percent > 100 { 100 } else { percent });
         self
     }
 
     /// The share of a limit above which a client is in the soft zone.
     #[must_use]
     pub const fn soft_percent(&self) -> Option<u8> {
-        self.policy.soft_percent
+        self.layers.soft_percent
     }
 
     /// Counts what the limits would reject, and rejects nothing on their account: limits of clients, tiers and the total,
     /// and rules that deny. A full table and an unknown peer are other matters, and rejected as configured.
     #[must_use]
     pub const fn with_dry_run(mut self, dry_run: bool) -> Self {
-        self.policy.dry_run = dry_run;
+        self.layers.dry_run = dry_run;
         self
     }
 
     /// Whether limits are only tried out.
     #[must_use]
     pub const fn dry_run(&self) -> bool {
-        self.policy.dry_run
+        self.layers.dry_run
     }
 
     /// Evaluates the limits of `shadow` beside those in force, and counts what they would reject.
@@ -134,55 +134,55 @@ impl Config {
     /// dry run and what is not a limit mean nothing.
     #[must_use]
     pub fn with_shadow(mut self, shadow: Self) -> Self {
-        self.policy.shadow = Some(Arc::new(Self { policy: Policy { shadow: None, ..shadow.policy }, ..shadow }));
+        self.layers.shadow = Some(Arc::new(Self { layers: Layers { shadow: None, ..shadow.layers }, ..shadow }));
         self
     }
 
     /// The configuration that is evaluated beside this one.
     #[must_use]
     pub fn shadow(&self) -> Option<&Self> {
-        self.policy.shadow.as_deref()
+        self.layers.shadow.as_deref()
     }
 
     /// Counts admissions and rejections by reason, for [`stats`](crate::Limiter::stats). They are counted in stripes,
     /// without a line that all threads share; off by default, since it still costs an atomic addition each.
     #[must_use]
     pub const fn with_counting(mut self, counting: bool) -> Self {
-        self.policy.counting = counting;
+        self.layers.counting = counting;
         self
     }
 
     /// Whether admissions and rejections are counted.
     #[must_use]
     pub const fn counting(&self) -> bool {
-        self.policy.counting
+        self.layers.counting
     }
 
     /// Decides what happens to newcomers when the table is at its [memory bound](Self::with_table_memory).
     #[must_use]
     pub const fn with_when_full(mut self, when_full: WhenFull) -> Self {
-        self.policy.when_full = when_full;
+        self.layers.when_full = when_full;
         self
     }
 
     /// What happens to newcomers when the table is at its memory bound.
     #[must_use]
     pub const fn when_full(&self) -> WhenFull {
-        self.policy.when_full
+        self.layers.when_full
     }
 
     /// Decides for one family what happens to newcomers when the table is at its memory bound; before
     /// [`with_when_full`](Self::with_when_full).
     #[must_use]
     pub const fn with_when_full_for(mut self, family: Family, when_full: WhenFull) -> Self {
-        self.policy.when_full_for[family as usize] = Some(when_full);
+        self.layers.when_full_for[family as usize] = Some(when_full);
         self
     }
 
     /// What happens to newcomers of one family when the table is at its memory bound.
     #[must_use]
     pub const fn when_full_for(&self, family: Family) -> WhenFull {
-        match self.policy.when_full_for[family as usize] {
+        match self.layers.when_full_for[family as usize] {
             Some(when_full) => when_full,
             None => self.when_full(),
         }
@@ -191,14 +191,14 @@ impl Config {
     /// Decides what [`try_acquire_peer`](crate::Limiter::try_acquire_peer) does with a peer that is not known.
     #[must_use]
     pub const fn with_unknown_peer(mut self, unknown_peer: UnknownPeer) -> Self {
-        self.policy.unknown_peer = unknown_peer;
+        self.layers.unknown_peer = unknown_peer;
         self
     }
 
     /// What happens to a peer that is not known.
     #[must_use]
     pub const fn unknown_peer(&self) -> UnknownPeer {
-        self.policy.unknown_peer
+        self.layers.unknown_peer
     }
 
     /// Notes where each permit is taken, for [`Limiter::audit`](crate::Limiter::audit). A debugging aid, off by default:
@@ -208,7 +208,7 @@ impl Config {
     #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
     #[must_use]
     pub const fn with_audit(mut self, audit: bool) -> Self {
-        self.policy.audit = audit;
+        self.layers.audit = audit;
         self
     }
 
@@ -217,24 +217,24 @@ impl Config {
     #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
     #[must_use]
     pub const fn is_audited(&self) -> bool {
-        self.policy.audit
+        self.layers.audit
     }
 
     /// Whether one limit for everybody is all there is.
     pub(crate) fn is_plain(&self) -> bool {
-        let policy = &self.policy;
-        policy.tiers.is_empty()
-            && policy.max_total.is_none()
-            && !policy.dry_run
-            && policy.shadow.is_none()
-            && !policy.counting
+        let layers = &self.layers;
+        layers.tiers.is_empty()
+            && layers.max_total.is_none()
+            && !layers.dry_run
+            && layers.shadow.is_none()
+            && !layers.counting
             && !self.has_rules()
             && !self.has_audit()
     }
 
     #[cfg(feature = "audit")]
     const fn has_audit(&self) -> bool {
-        self.policy.audit
+        self.layers.audit
     }
 
     #[cfg(not(feature = "audit"))]
@@ -254,30 +254,30 @@ impl Config {
         false
     }
 
-    /// This configuration's policy for a limiter with the tiers and the total of `built`: one tier for each there.
-    pub(super) fn with_policy_of(mut self, built: &Self) -> Result<Self, ConfigError> {
-        let given = self.aligned_tiers(&built.policy.tiers);
-        let known = self.policy.tiers.iter().all(|tier| given.contains(tier));
+    /// This configuration's layers for a limiter with the tiers and the total of `built`: one tier for each there.
+    pub(super) fn with_layers_of(mut self, built: &Self) -> Result<Self, ConfigError> {
+        let given = self.aligned_tiers(&built.layers.tiers);
+        let known = self.layers.tiers.iter().all(|tier| given.contains(tier));
         if !known {
             return Err(ConfigError::FixedAtBuild("tiers"));
         }
-        match (self.policy.max_total, built.policy.max_total) {
+        match (self.layers.max_total, built.layers.max_total) {
             (Some(_), None) => return Err(ConfigError::FixedAtBuild("max_total")),
-            (None, Some(_)) => self.policy.max_total = Some(Limit::Unlimited),
+            (None, Some(_)) => self.layers.max_total = Some(Limit::Unlimited),
             _ => {}
         }
-        self.policy.tiers = given;
+        self.layers.tiers = given;
         Ok(self.with_shadow_aligned())
     }
 
     /// Gives the shadow a tier for each of this configuration's.
     pub(super) fn with_shadow_aligned(mut self) -> Self {
-        if let Some(shadow) = &self.policy.shadow {
-            let tiers = shadow.aligned_tiers(&self.policy.tiers);
+        if let Some(shadow) = &self.layers.shadow {
+            let tiers = shadow.aligned_tiers(&self.layers.tiers);
             let mut shadow = Self::clone(shadow);
-            shadow.policy.tiers = tiers;
+            shadow.layers.tiers = tiers;
             shadow.shape = self.shape.clone();
-            self.policy.shadow = Some(Arc::new(shadow));
+            self.layers.shadow = Some(Arc::new(shadow));
         }
         self
     }

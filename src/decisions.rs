@@ -11,7 +11,7 @@ use crossbeam_utils::CachePadded;
 /// What may become of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-pub(crate) enum Event {
+pub(crate) enum Decision {
     /// With a permit that counts.
     Admitted,
     ClientLimit,
@@ -28,9 +28,9 @@ pub(crate) enum Event {
     DryRunRejected,
 }
 
-const EVENTS: usize = Event::DryRunRejected as usize + 1;
+const DECISIONS: usize = Decision::DryRunRejected as usize + 1;
 
-impl From<Rejected> for Event {
+impl From<Rejected> for Decision {
     fn from(rejected: Rejected) -> Self {
         match rejected {
             Rejected::ClientLimit => Self::ClientLimit,
@@ -43,36 +43,36 @@ impl From<Rejected> for Event {
     }
 }
 
-type Stripe = CachePadded<[AtomicU64; EVENTS]>;
+type Stripe = CachePadded<[AtomicU64; DECISIONS]>;
 
 #[derive(Debug)]
-pub(crate) struct Tally(Box<[Stripe]>);
+pub(crate) struct StripedCounters(Box<[Stripe]>);
 
 /// How often each event was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sums([u64; EVENTS]);
+pub(crate) struct Totals([u64; DECISIONS]);
 
-impl Tally {
+impl StripedCounters {
     pub(crate) fn new() -> Self {
         let stripe = |_| CachePadded::new(array::from_fn(|_| AtomicU64::new(0)));
         Self((0..stripes::count()).map(stripe).collect())
     }
 
-    pub(crate) fn count(&self, event: Event) {
+    pub(crate) fn count(&self, event: Decision) {
         let stripe = &self.0[stripes::mine() % self.0.len()];
         // ORDERING: Relaxed; the number is all that is shared, and an addition always acts on the latest.
         stripe[event as usize].fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn sum(&self) -> Sums {
+    pub(crate) fn sum(&self) -> Totals {
         // ORDERING: Relaxed; no stripe says anything about another. Each only grows, so sums do too.
         let sum = |event: usize| self.0.iter().map(|stripe| stripe[event].load(Relaxed)).sum();
-        Sums(array::from_fn(sum))
+        Totals(array::from_fn(sum))
     }
 }
 
-impl Sums {
-    pub(crate) const fn of(&self, event: Event) -> u64 {
+impl Totals {
+    pub(crate) const fn of(&self, event: Decision) -> u64 {
         self.0[event as usize]
     }
 }
@@ -121,27 +121,27 @@ mod tests {
     use super::*;
     use std::thread;
 
-    const ALL: [Event; EVENTS] = [
-        Event::Admitted,
-        Event::ClientLimit,
-        Event::TableFull,
-        Event::TierLimit,
-        Event::TotalLimit,
-        Event::Denied,
-        Event::UnknownPeer,
-        Event::AdmittedUntracked,
-        Event::ShadowRejected,
-        Event::DryRunRejected,
+    const ALL: [Decision; DECISIONS] = [
+        Decision::Admitted,
+        Decision::ClientLimit,
+        Decision::TableFull,
+        Decision::TierLimit,
+        Decision::TotalLimit,
+        Decision::Denied,
+        Decision::UnknownPeer,
+        Decision::AdmittedUntracked,
+        Decision::ShadowRejected,
+        Decision::DryRunRejected,
     ];
 
     #[test]
     fn each_event_has_a_count_of_its_own() {
-        let tally = Tally::new();
+        let decisions = StripedCounters::new();
         for (times, event) in ALL.into_iter().enumerate() {
-            (0..=times).for_each(|_| tally.count(event));
+            (0..=times).for_each(|_| decisions.count(event));
         }
         for (times, event) in ALL.into_iter().enumerate() {
-            assert_eq!(tally.sum().of(event), times as u64 + 1, "{event:?}");
+            assert_eq!(decisions.sum().of(event), times as u64 + 1, "{event:?}");
         }
     }
 
@@ -149,24 +149,24 @@ mod tests {
     fn no_event_is_lost_and_sums_never_fall() {
         const THREADS: u64 = 8;
         const EACH: u64 = if cfg!(miri) { 50 } else { 50_000 };
-        let tally = Tally::new();
+        let decisions = StripedCounters::new();
         thread::scope(|scope| {
             for thread in 0..THREADS {
-                let tally = &tally;
+                let decisions = &decisions;
                 scope.spawn(move || {
                     for turn in 0..EACH {
-                        tally.count(ALL[usize::try_from((thread + turn) % EVENTS as u64).unwrap()]);
+                        decisions.count(ALL[usize::try_from((thread + turn) % DECISIONS as u64).unwrap()]);
                     }
                 });
             }
-            let mut before = tally.sum();
+            let mut before = decisions.sum();
             for _ in 0..100 {
-                let now = tally.sum();
+                let now = decisions.sum();
                 assert!(before.0.iter().zip(now.0).all(|(&before, now)| before <= now), "{before:?} then {now:?}");
                 before = now;
             }
         });
-        assert_eq!(tally.sum().0.iter().sum::<u64>(), THREADS * EACH);
+        assert_eq!(decisions.sum().0.iter().sum::<u64>(), THREADS * EACH);
     }
 
     #[test]
