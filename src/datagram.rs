@@ -6,7 +6,7 @@
 //! counted, and it must not be rejected either: the rejection would be about a client that may have sent nothing, and
 //! would carry its name into logs and ban lists.
 //!
-//! A [`Gate`] knows one fact more than a [`Limiter`](crate::Limiter), whether the address is validated, and has one
+//! A [`Gate`] knows one fact more than a [`Limiter`], whether the address is validated, and has one
 //! answer more, [`Validate`](Verdict::Validate). It does no input and output and knows no protocol; `connlimit-quinn` is
 //! built on it, and any stack that tells whether an address is validated can be.
 //!
