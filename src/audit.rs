@@ -1,13 +1,10 @@
 //! Where each permit that is out was taken, if the configuration says to note it.
 
-mod registry;
-
 use crate::client::Client;
 use crate::limiter::Limiter;
+use crate::registry::Record;
 use core::panic::Location;
 use core::time::Duration;
-use registry::Record;
-pub(crate) use registry::{Entry, Registry};
 use std::collections::BTreeMap;
 
 /// A permit that is out, as [`Limiter::audit`] reports it.

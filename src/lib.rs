@@ -45,6 +45,8 @@ mod counts;
 mod table;
 mod limiter;
 mod permit;
+#[cfg(feature = "audit")]
+mod registry;
 mod process;
 mod rejected;
 mod limited_stream;

@@ -7,8 +7,6 @@ mod layered;
 mod models;
 mod usage;
 
-#[cfg(feature = "audit")]
-use crate::audit::Registry;
 use crate::client::{Client, Identity};
 use crate::config::{Config, ConfigError, Family, WhenFull};
 use crate::counts::Counts;
@@ -16,6 +14,8 @@ use crate::decisions::StripedCounters;
 use crate::epoch::{PinNow, PinSource, pin};
 use crate::permit::Permit;
 use crate::process::Writers;
+#[cfg(feature = "audit")]
+use crate::registry::Registry;
 use crate::rejected::Rejected;
 use crate::sync::{Acquire, Arc, ArcCell, AtomicPtr, AtomicU32};
 use crate::table::{Counted, NoMemory, Refusal};

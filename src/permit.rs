@@ -3,7 +3,7 @@
 mod tagged;
 
 #[cfg(feature = "audit")]
-use crate::audit::Entry;
+use crate::registry::Entry;
 use crate::table::CountGuard;
 use tagged::TaggedCounts;
 

@@ -1,8 +1,8 @@
 //! What a permit gives back, in one word.
 
-#[cfg(feature = "audit")]
-use crate::audit::Entry;
 use crate::config::MAX_TIERS;
+#[cfg(feature = "audit")]
+use crate::registry::Entry;
 use crate::table::CountGuard;
 use core::fmt;
 use core::mem::{ManuallyDrop, replace};

@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 #[derive(Clone, Copy)]
-pub(super) struct Record {
-    pub(super) client: Client,
-    pub(super) taken_at: &'static Location<'static>,
-    pub(super) since: Instant,
+pub(crate) struct Record {
+    pub(crate) client: Client,
+    pub(crate) taken_at: &'static Location<'static>,
+    pub(crate) since: Instant,
 }
 
 const SHARDS: usize = 16;
@@ -48,7 +48,7 @@ impl Registry {
         Entry(Arc::clone(&self.0), id)
     }
 
-    pub(super) fn records(&self) -> Vec<Record> {
+    pub(crate) fn records(&self) -> Vec<Record> {
         self.0.shards.iter().flat_map(|shard| lock(shard).values().copied().collect::<Vec<_>>()).collect()
     }
 }
