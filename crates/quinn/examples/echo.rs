@@ -11,7 +11,7 @@ use quinn::{Connection, Endpoint};
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
 #[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     let (server_config, client_config) = certificate::configs(b"echo")?;
     let limiter = Limiter::new(Config::new(2));
     let server = LimitedEndpoint::new(Endpoint::server(server_config, (Ipv4Addr::LOCALHOST, 0).into())?, limiter)?

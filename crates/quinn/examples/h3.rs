@@ -14,7 +14,7 @@ use quinn::Endpoint;
 type Result<T> = core::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     let (server_config, client_config) = certificate::configs(b"h3").map_err(|error| error.to_string())?;
     let limiter = Limiter::new(Config::new(1));
     let endpoint = Endpoint::server(server_config, (Ipv4Addr::LOCALHOST, 0).into())?;
