@@ -44,6 +44,16 @@ mod stepped {
     #[repr(transparent)]
     pub(crate) struct AtomicU64(Inner);
 
+    impl AtomicU64 {
+        #[cfg_attr(
+            any(connlimit_shared_loom, connlimit_shared_shuttle),
+            expect(dead_code, reason = "tables are zeroes")
+        )]
+        pub(crate) fn new(value: u64) -> Self {
+            Self(Inner::new(value))
+        }
+    }
+
     macro_rules! accesses {
         ($($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
             impl AtomicU64 {
