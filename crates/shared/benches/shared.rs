@@ -3,18 +3,22 @@
 //!
 //! `cargo bench -p connlimit-shared`
 
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "the rival is unsafe from end to end")]
+
 use connlimit::{Config, Limiter};
 use connlimit_shared::{Limits, SharedConfig, SharedLimiter};
-use std::cell::UnsafeCell;
+use core::cell::UnsafeCell;
+use core::hint::black_box;
+use core::net::Ipv4Addr;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 use std::env;
-use std::hint::black_box;
 use std::io::{Read as _, Write as _};
-use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const ROUNDS: usize = 15;
 const TURNS: u32 = 200_000;
@@ -87,7 +91,9 @@ fn pairs(name: &str, clients: u32, rounds: usize) {
                 time(|turn| {
                     let word = &floor[(client(turn, clients).to_bits() - 0x0a00_0000) as usize];
                     let seen = word.load(Ordering::Relaxed);
-                    drop(black_box(word.compare_exchange(seen, seen + 1, Ordering::Acquire, Ordering::Relaxed)));
+                    assert!(
+                        black_box(word.compare_exchange(seen, seen + 1, Ordering::Acquire, Ordering::Relaxed)).is_ok()
+                    );
                     word.fetch_sub(1, Ordering::Release);
                 })
             },
@@ -267,9 +273,9 @@ impl Locked {
         // used.
         let shared = unsafe {
             let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-            let shared = libc::mmap(std::ptr::null_mut(), size_of::<Shared>(), access, flags, -1, 0).cast::<Shared>();
-            assert!(shared.addr() as isize != -1);
-            let mut attributes = std::mem::zeroed();
+            let shared = libc::mmap(core::ptr::null_mut(), size_of::<Shared>(), access, flags, -1, 0).cast::<Shared>();
+            assert!(shared.cast() != libc::MAP_FAILED);
+            let mut attributes = core::mem::zeroed();
             assert_eq!(libc::pthread_mutexattr_init(&raw mut attributes), 0);
             assert_eq!(libc::pthread_mutexattr_setpshared(&raw mut attributes, libc::PTHREAD_PROCESS_SHARED), 0);
             assert_eq!(libc::pthread_mutexattr_setrobust(&raw mut attributes, libc::PTHREAD_MUTEX_ROBUST), 0);

@@ -119,7 +119,7 @@ const fn effective(limit: u32) -> u16 {
 /// use connlimit_shared::{Limits, SharedConfig};
 ///
 /// let config = SharedConfig::new(Limits::new(100)).with_clients(50_000).with_processes(8).with_ipv6_prefix(64)?;
-/// assert_eq!(config.memory()?, 14_344_192); // 64 bytes a record, four records for each expected client
+/// assert_eq!(config.memory()?, 13_658_112); // 64 bytes a record, four records for each expected client
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -74,16 +74,17 @@ mod stepped {
         fetch_add(value: u64, order: Ordering) -> u64;
         fetch_sub(value: u64, order: Ordering) -> u64;
         fetch_and(value: u64, order: Ordering) -> u64;
-        fetch_or(value: u64, order: Ordering) -> u64;
         fetch_xor(value: u64, order: Ordering) -> u64;
         compare_exchange(old: u64, new: u64, won: Ordering, lost: Ordering) -> Result<u64, u64>;
     }
 
     /// The death of a process, for one thread: nothing of it runs from some access on.
     #[cfg_attr(not(test), expect(dead_code, reason = "only tests end processes"))]
+    #[allow(clippy::missing_const_for_thread_local, reason = "the models' macros know no constants")]
     pub(crate) mod crash {
         use core::cell::Cell;
-        use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+        use core::panic::AssertUnwindSafe;
+        use std::panic::{catch_unwind, resume_unwind};
 
         super::thread_local! {
             static LEFT: Cell<Option<u64>> = Cell::new(None);

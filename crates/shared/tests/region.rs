@@ -2,9 +2,9 @@
 
 use connlimit::{Client, Embedded, EmbeddedPolicy, Rejected};
 use connlimit_shared::{Limits, OpenError, SharedConfig, SharedLimiter};
+use core::net::{IpAddr, Ipv4Addr};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write as _};
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -225,7 +225,7 @@ fn families_have_limits_of_their_own() {
     let named = limiter.named("tenant");
     let v6: IpAddr = "2001:db8::1".parse().unwrap();
     for (client, limit) in [(Client::from(CLIENT), 1), (v6.into(), 2), (named, 3)] {
-        let permits: Vec<_> = std::iter::from_fn(|| limiter.try_acquire(client).ok()).take(9).collect();
+        let permits: Vec<_> = core::iter::from_fn(|| limiter.try_acquire(client).ok()).take(9).collect();
         assert_eq!(permits.len(), limit);
     }
 }
@@ -304,7 +304,7 @@ fn tables_fill_as_documented() {
     let clients = 100_000;
     let limiter = SharedLimiter::create_unnamed(&SharedConfig::new(Limits::new(1)).with_clients(clients)).unwrap();
     let mut permits = Vec::new();
-    let mut admit = |range: std::ops::Range<u32>| {
+    let mut admit = |range: core::ops::Range<u32>| {
         let before = permits.len();
         permits.extend(range.clone().filter_map(|n| limiter.try_acquire(Ipv4Addr::from_bits(n)).ok()));
         range.len() - (permits.len() - before)
@@ -334,20 +334,21 @@ fn a_region_in_memory_cannot_be_cut_short() {
 
 #[test]
 fn threads_of_several_processes_never_pass_the_limit() {
-    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
     let config = config(3).with_clients(4);
     let first = SharedLimiter::create_unnamed(&config).unwrap();
     let out: Vec<AtomicU32> = (0..24).map(|_| AtomicU32::new(0)).collect();
     std::thread::scope(|scope| {
         for seed in 0..4 {
             let (limiter, out) = (another(&first, &config), &out);
+            let clients: Vec<_> = (0..24).zip(0..24).map(|(n, bits)| (n, Ipv4Addr::from_bits(bits))).collect();
             scope.spawn(move || {
                 let mut random = fastrand::Rng::with_seed(seed);
                 let mut mine = Vec::new();
                 for _ in 0..50_000 {
-                    let client = random.usize(..24);
+                    let (client, addr) = random.choice(&clients).copied().unwrap();
                     if random.bool() && mine.len() < 8 {
-                        if let Ok(permit) = limiter.try_acquire(Ipv4Addr::from_bits(client as u32)) {
+                        if let Ok(permit) = limiter.try_acquire(addr) {
                             assert!(out[client].fetch_add(1, SeqCst) < 3, "over the limit");
                             mine.push((client, permit));
                         }

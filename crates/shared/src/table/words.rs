@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_publication_changes_the_version_and_sets_the_bit() {
-        let header = Header(u64::MAX & !1);
+        let header = Header(!1);
         let next = header.published(0);
         assert!(next.holds(0) && !header.holds(0) && !next.same_version(header));
         assert!(next.same_version(Header(next.0 & !1)));

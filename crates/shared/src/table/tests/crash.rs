@@ -61,7 +61,9 @@ mod every_access {
                 held.iter().filter(|(held, _)| *held == key).count() + kept.iter().filter(|k| **k == key).count();
             assert_eq!(world.open(key) as usize, mine, "client {key}");
         }
-        held.into_iter().for_each(|(_, lane)| lane.release());
+        for (_, lane) in held {
+            lane.release();
+        }
         assert_eq!(world.table(2).sweep(1).connections, 5);
         world.check_no_record_is_lost();
     }
@@ -136,7 +138,9 @@ mod every_access {
             for key in 300..312 {
                 held.extend(world.acquire(0, key, LIMIT).map(|lane| (key, lane)));
             }
-            held.drain(..).for_each(|(_, lane)| lane.release());
+            for (_, lane) in held.drain(..) {
+                lane.release();
+            }
             survive(world, &mut held, kept);
             world.table(0).sweep(1 << VICTIM);
             exact(world, held, kept);

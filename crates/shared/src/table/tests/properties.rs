@@ -51,13 +51,17 @@ struct Oracle<'a> {
     ghosts: Vec<(u8, u128)>,
 }
 
+fn count(things: impl Iterator) -> u32 {
+    things.count().try_into().unwrap()
+}
+
 impl Oracle<'_> {
     fn held(&self, key: u128) -> u32 {
-        self.permits.iter().filter(|permit| permit.1 == key).count() as u32
+        count(self.permits.iter().filter(|permit| permit.1 == key))
     }
 
     fn ghosts(&self, key: u128) -> u32 {
-        self.ghosts.iter().filter(|ghost| ghost.1 == key).count() as u32
+        count(self.ghosts.iter().filter(|ghost| ghost.1 == key))
     }
 
     fn clients(&self) -> usize {
@@ -83,15 +87,15 @@ proptest! {
                         continue;
                     }
                     let (held, ghosts) = (oracle.held(key), oracle.ghosts(key));
-                    let deaths = oracle.dead.count_ones() as usize;
+                    let deaths = oracle.dead.count_ones();
                     match world.acquire(me, key, limit) {
                         Ok(lane) => {
                             prop_assert!(held < limit, "client {} had {} of {}", key, held, limit);
                             oracle.permits.push((me, key, lane));
                         }
-                        Err(Refusal::AtLimit) => prop_assert!(held + ghosts + deaths as u32 >= limit, "refused below its limit"),
+                        Err(Refusal::AtLimit) => prop_assert!(held + ghosts + deaths >= limit, "refused below its limit"),
                         // Each of the dead may hold one record besides.
-                        Err(Refusal::Full) => prop_assert!(held == 0 && oracle.clients() + deaths >= RECORDS, "full too early"),
+                        Err(Refusal::Full) => prop_assert!(held == 0 && oracle.clients() + deaths as usize >= RECORDS, "full too early"),
                     }
                 }
                 Act::Release { me, which } => {
@@ -135,7 +139,9 @@ proptest! {
             assert_eq!(open, oracle.held(key.bits()));
         });
         prop_assert_eq!(seen as usize, oracle.permits.len());
-        oracle.permits.into_iter().for_each(|(_, _, lane)| lane.release());
+        for (_, _, lane) in oracle.permits {
+            lane.release();
+        }
         world.check_no_record_is_lost();
     }
 
@@ -151,7 +157,7 @@ proptest! {
             held.extend(world.acquire(me, key, limit));
             world.open(key);
             if key % 3 == 0 {
-                held.pop().map(Lane::release);
+                held.pop().into_iter().for_each(Lane::release);
             }
             world.table(me).sweep(1 << me);
             world.table(me).for_each(|_, _| {});
