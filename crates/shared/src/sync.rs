@@ -19,7 +19,9 @@ pub(crate) use stepped::{AtomicU64, crash, fence};
 pub(crate) fn write_before_read() {
     // ORDERING: SeqCst, in a model. Without it: the faults that the models of the two pairs show.
     #[cfg(connlimit_shared_loom)]
-    fence(SeqCst);
+    {
+        fence(SeqCst);
+    }
 }
 
 /// Atomics that count the accesses of a thread.
@@ -41,8 +43,15 @@ mod stepped {
     use {core::sync::atomic::AtomicU64 as Inner, std::thread_local};
 
     #[derive(Debug, Default)]
-    #[repr(transparent)]
-    pub(crate) struct AtomicU64(Inner);
+    #[cfg_attr(not(connlimit_shared_loom), repr(transparent))]
+    pub(crate) struct AtomicU64(Inner, #[cfg(connlimit_shared_loom)] Accesses);
+
+    /// Loom remembers the last access to an atomic only, so a thread's own read hides another thread's read from the write
+    /// that follows, and loom does not try the two the other way round (`last_dependent_access`, loom 0.7.3). A store that
+    /// nobody reads, before each access, makes all accesses to one atomic depend on each other, and orders nothing.
+    #[cfg(connlimit_shared_loom)]
+    #[derive(Debug, Default)]
+    struct Accesses(Inner);
 
     impl AtomicU64 {
         #[cfg_attr(
@@ -50,7 +59,11 @@ mod stepped {
             expect(dead_code, reason = "tables are zeroes")
         )]
         pub(crate) fn new(value: u64) -> Self {
-            Self(Inner::new(value))
+            Self(
+                Inner::new(value),
+                #[cfg(connlimit_shared_loom)]
+                Accesses::default(),
+            )
         }
     }
 
@@ -61,6 +74,8 @@ mod stepped {
                     #[inline]
                     pub(crate) fn $name(&self, $($arg: $type),*) -> $result {
                         crash::step();
+                        #[cfg(connlimit_shared_loom)]
+                        self.1.0.store(0, Ordering::Relaxed);
                         self.0.$name($($arg),*)
                     }
                 )*

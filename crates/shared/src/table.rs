@@ -30,7 +30,7 @@ pub(crate) use words::RECORDS;
 use crate::hash::Secret;
 use crate::key::Key;
 use crate::sync::{Acquire, SeqCst, fence, write_before_read};
-use group::Look;
+use group::{Look, sum};
 use words::{Header, Meta, RECORDS as RECORDS_OF_A_GROUP, State};
 
 /// The table, as one process sees it.
@@ -105,14 +105,16 @@ impl<'a, const WORDS: usize> Table<'a, WORDS> {
         }
         // Ends: each further turn is one in which another thread moved the word.
         loop {
-            let seen = lane.word();
             write_before_read();
             // ORDERING: SeqCst, after `raise`: see there.
-            if record.sum(SeqCst) <= limit {
+            let words = record.words(SeqCst);
+            if sum(&words) <= limit {
                 return Some(Ok(lane));
             }
-            // Who shares the word and moved it may have made room: only an attempt that saw nobody move is refused.
-            if lane.lower_if(seen) {
+            // Who shares the word and moved it may have made room. What is expected is the word *that was summed*: with
+            // one that was read before, two threads can refuse each other. (model
+            // two_raises_of_one_process_give_the_place_to_one)
+            if lane.lower_if(lane.word_of(&words)) {
                 return Some(Err(Refusal::AtLimit));
             }
         }

@@ -37,6 +37,7 @@ const _: () = assert!(size_of::<Group<5>>() == 64 * 16 && size_of::<Record<13>>(
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lane<'a> {
     word: &'a AtomicU64,
+    index: u8,
     shift: u8,
 }
 
@@ -202,25 +203,22 @@ impl<const WORDS: usize> Record<WORDS> {
     /// The connections of all processes together, each as of some moment within the call.
     #[inline(always)]
     pub(super) fn sum(&self, order: Ordering) -> u32 {
-        // Every other lane, so that a sum has room.
-        const LOW: u64 = 0x0000_ffff_0000_ffff;
-        let sums = self.lanes.iter().fold(0, |sums, word| {
-            // ORDERING: the caller's. Acquire, pairs with Release in `release`: who gets a freed place comes after the
-            // release. SeqCst, with a write before it: see `raise` and `begin_to_take`.
-            let word = word.load(order);
-            sums + (word & LOW) + (word >> LANE & LOW)
-        });
-        #[expect(clippy::cast_possible_truncation, reason = "both halves are added up")]
-        let sum = (sums >> 32) as u32 + sums as u32;
-        sum
+        sum(&self.words(order))
+    }
+
+    /// What [`sum`] adds up.
+    #[inline(always)]
+    pub(super) fn words(&self, order: Ordering) -> [u64; WORDS] {
+        // ORDERING: the caller's. Acquire, pairs with Release in `release`: who gets a freed place comes after the release.
+        // SeqCst, with a write before it: see `raise` and `meta_after_raise`.
+        core::array::from_fn(|word| self.lanes[word].load(order))
     }
 
     #[inline(always)]
     pub(super) fn lane(&self, process: u8) -> Lane<'_> {
-        let process = usize::from(process);
-        #[expect(clippy::cast_possible_truncation, reason = "at most 48")]
-        let shift = (LANE * (process % LANES)) as u8;
-        Lane { word: &self.lanes[process / LANES], shift }
+        // As many lanes in a word as `LANES` says, and as many bits as `LANE`.
+        let (index, shift) = (process / 4, process % 4 * 16);
+        Lane { word: &self.lanes[usize::from(index)], index, shift }
     }
 
     /// The connections of one process.
@@ -250,6 +248,17 @@ impl<const WORDS: usize> Record<WORDS> {
     }
 }
 
+/// The sum of all lanes of these words.
+#[inline(always)]
+pub(super) fn sum<const WORDS: usize>(words: &[u64; WORDS]) -> u32 {
+    // Every other lane, so that a sum has room.
+    const LOW: u64 = 0x0000_ffff_0000_ffff;
+    let sums = words.iter().fold(0, |sums, word| sums + (word & LOW) + (word >> LANE & LOW));
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are added up")]
+    let sum = (sums >> 32) as u32 + sums as u32;
+    sum
+}
+
 impl Lane<'_> {
     const fn one(self) -> u64 {
         1 << self.shift
@@ -270,9 +279,10 @@ impl Lane<'_> {
         self.word.compare_exchange(seen, seen.wrapping_sub(self.one()), Release, Relaxed).is_ok()
     }
 
-    pub(super) fn word(self) -> u64 {
-        // ORDERING: Relaxed: `lower_if` compares it, and the sum in between reads the word for itself.
-        self.word.load(Relaxed)
+    /// This lane's word among all of its record.
+    #[inline(always)]
+    pub(super) fn word_of<const WORDS: usize>(self, words: &[u64; WORDS]) -> u64 {
+        words[usize::from(self.index)]
     }
 
     /// Whether the process counts none here.

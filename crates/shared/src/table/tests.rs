@@ -16,7 +16,7 @@ use crate::hash::Secret;
 use crate::key::Key;
 use crate::sync::Acquire;
 
-pub(super) const WORDS: usize = if cfg!(connlimit_shared_loom) { 1 } else { 5 };
+pub(super) const WORDS: usize = if cfg!(connlimit_shared_loom) { 2 } else { 5 };
 pub(super) const SECRET: Secret = Secret([1, 2]);
 
 /// A table, and all its processes.
