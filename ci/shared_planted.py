@@ -45,9 +45,9 @@ FAULTS = [
     ("sweep-leaves-dying", "table/sweep.rs", "(State::Dying, _) => State::Live,", "(State::Dying, _) => continue,", "test:table::tests"),
     ("sweep-frees-the-living", "table/sweep.rs", "(State::Live, true) => continue,", "(State::Live, true) => State::Free,", "test:table::tests"),
     ("sweep-shows-what-it-frees", "table/sweep.rs", "                    group.hide(index);\n", "", "test:table::tests"),
-    ("give-back-leaks-the-record", "table/insert.rs", "record.set(live.next(self.me, State::Free));", "", "model:two_clients_meet_at_the_last_record"),
+    ("give-back-leaks-the-record", "table/insert.rs", "record.set(live.next(self.me, State::Free));", "", "model:two_inserts"),
     ("give-back-leaks-the-lane", "table/insert.rs", "        lane.release();\n        None", "        None", "model:two_inserts"),
-    ("refusal-leaks-the-lane", "table.rs", "if lane.lower_if(lane.word_of(&words)) {", "if lane.word_of(&words) > 0 {", "test:table::tests"),
+    ("refusal-leaks-the-lane", "table.rs", "if lane.lower_if(lane.word_of(&words)) {", "if lane.word_of(&words) > 0 {", "model:two_raises_meet_at_the_limit"),
 ]
 
 
