@@ -1,6 +1,7 @@
 //! `Config::counted_as` says what the limiter does.
 
-use connlimit::{Client, Config, Embedded, EmbeddedPolicy, Limiter};
+use connlimit::config::{Embedded, EmbeddedPolicy};
+use connlimit::{Client, Config, Limiter};
 use proptest::prelude::*;
 use std::net::Ipv6Addr;
 
@@ -24,9 +25,9 @@ proptest! {
         addr in address(),
         v4 in 0..=32_u8,
         v6 in 0..=128_u8,
-        teredo in prop_oneof![Just(Embedded::KeepAddress), Just(Embedded::OwnClient), Just(Embedded::SameAsIpv4)],
+        nat64 in prop_oneof![Just(Embedded::KeepAddress), Just(Embedded::OwnClient), Just(Embedded::SameAsIpv4)],
     ) {
-        let policy = EmbeddedPolicy::new().with_teredo(teredo).with_nat64(teredo);
+        let policy = EmbeddedPolicy::new().with_nat64(nat64);
         let config = Config::new(1).with_ipv4_prefix(v4).unwrap().with_ipv6_prefix(v6).unwrap().with_embedded(policy);
         let limiter = Limiter::new(config.clone());
         let _permit = limiter.try_acquire(addr).unwrap();

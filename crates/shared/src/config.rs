@@ -4,7 +4,8 @@ use crate::OpenError;
 use crate::hash::Secret;
 use crate::key::Family;
 use crate::table::{LANES, RECORDS};
-use connlimit::{Config, ConfigError, Embedded, EmbeddedPolicy};
+use connlimit::Config;
+use connlimit::config::{ConfigError, Embedded, EmbeddedPolicy};
 
 /// The largest limit: half of what a lane can count, so that raises that are taken back have room.
 pub(crate) const MOST: u16 = i16::MAX.unsigned_abs();
@@ -228,7 +229,7 @@ impl SharedConfig {
     /// What all processes must have the same of, besides the prefixes: a number that stands for it.
     pub(crate) fn fingerprint(&self) -> u64 {
         let policy = self.identity.embedded();
-        let mut bytes = vec![code(policy.nat64()), code(policy.six_to_four()), code(policy.teredo())];
+        let mut bytes = vec![code(policy.nat64())];
         for (network, bits, embedded) in policy.nat64_prefixes() {
             bytes.extend(network.octets());
             bytes.extend([bits, code(embedded)]);
@@ -275,7 +276,7 @@ mod tests {
     #[test]
     fn different_treatments_of_embedded_clients_have_different_fingerprints() {
         let config = SharedConfig::new(Limits::new(1));
-        let policy = EmbeddedPolicy::new().with_teredo(Embedded::KeepAddress);
+        let policy = EmbeddedPolicy::new().with_nat64(Embedded::KeepAddress);
         assert_ne!(config.fingerprint(), config.clone().with_embedded(policy).fingerprint());
         assert_eq!(config.fingerprint(), config.clone().with_embedded(EmbeddedPolicy::new()).fingerprint());
     }

@@ -29,7 +29,7 @@ pub(crate) use words::RECORDS;
 
 use crate::hash::Secret;
 use crate::key::Key;
-use crate::sync::{Acquire, SeqCst, fence, write_before_read};
+use crate::sync::{Acquire, SeqCst, write_before_read};
 use group::{Look, sum};
 use words::{Header, Meta, RECORDS as RECORDS_OF_A_GROUP, State};
 
@@ -93,8 +93,8 @@ impl<'a, const WORDS: usize> Table<'a, WORDS> {
         let record = group.record(index);
         // A client at its limit writes nothing, so that a flood does not slow the rest down.
         if record.sum(Acquire) >= limit {
-            // ORDERING: Acquire: the sum is read before the word. Without it: the sum may be another client's.
-            fence(Acquire);
+            // The word after the sum, whose Acquire keeps it there: else the sum may be another client's. (model
+            // a_refusal_is_about_its_own_client)
             return record.is_still(meta).then_some(Err(Refusal::AtLimit));
         }
         let lane = record.lane(self.me);

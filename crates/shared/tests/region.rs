@@ -1,6 +1,7 @@
 //! Regions in files and descriptors, as one process sees them; several limiters stand for several processes.
 
-use connlimit::{Client, Embedded, EmbeddedPolicy, Rejected};
+use connlimit::config::{Embedded, EmbeddedPolicy};
+use connlimit::{Client, Rejected};
 use connlimit_shared::{Limits, OpenError, SharedConfig, SharedLimiter};
 use core::net::{IpAddr, Ipv4Addr};
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -193,7 +194,7 @@ fn processes_that_tell_clients_apart_differently_do_not_share() {
         open(config(1).with_ipv6_prefix(64).unwrap().with_ipv4_prefix(24).unwrap()),
         Err(OpenError::Mismatch(_))
     ));
-    let policy = EmbeddedPolicy::new().with_6to4(Embedded::KeepAddress);
+    let policy = EmbeddedPolicy::new().with_nat64(Embedded::KeepAddress);
     assert!(matches!(open(config(1).with_ipv6_prefix(64).unwrap().with_embedded(policy)), Err(OpenError::Mismatch(_))));
     open(config(9).with_ipv6_prefix(64).unwrap().with_clients(7).with_processes(40)).unwrap();
 }
@@ -206,15 +207,15 @@ fn clients_are_those_of_the_core() {
         ("192.0.2.1", "192.0.2.200"),
         ("198.51.100.1", "::ffff:198.51.100.7"),
         ("2001:db8::1", "2001:db8::ffff:1"),
-        // Both ways of 6to4 to one client, which is not the IPv4 client.
-        ("2002:cb00:7101::1", "2002:cb00:7102:9::1"),
+        // Behind NAT64: one client, which is not the IPv4 client.
+        ("64:ff9b::203.0.113.1", "64:ff9b::203.0.113.9"),
     ];
     for (one, other) in same {
         let (one, other): (IpAddr, IpAddr) = (one.parse().unwrap(), other.parse().unwrap());
         let _permit = limiter.try_acquire(one).unwrap();
         assert_eq!(limiter.try_acquire(other).unwrap_err(), Rejected::ClientLimit, "{one} {other}");
     }
-    let _permit = limiter.try_acquire("2002:cb00:7101::1".parse::<IpAddr>().unwrap()).unwrap();
+    let _permit = limiter.try_acquire("64:ff9b::203.0.113.1".parse::<IpAddr>().unwrap()).unwrap();
     drop(limiter.try_acquire("203.0.113.1".parse::<IpAddr>().unwrap()).unwrap());
 }
 

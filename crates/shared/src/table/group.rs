@@ -83,9 +83,8 @@ impl<const WORDS: usize> Group<WORDS> {
 
     /// Hides `record`. Only for its owner, or for who sweeps when the owner is dead.
     pub(super) fn hide(&self, record: usize) {
-        // ORDERING: AcqRel: the next incarnation, which is stored with Release later, carries it to whoever looks at
-        // that one. Without it: that one is taken for published before it is. (model a_place_changes_hands)
-        self.header.fetch_and(!(1 << record), AcqRel);
+        // ORDERING: Relaxed: the Release of the next incarnation, later, carries it to whoever looks at that one.
+        self.header.fetch_and(!(1 << record), Relaxed);
     }
 
     #[inline(always)]
@@ -124,7 +123,7 @@ impl<const WORDS: usize> Group<WORDS> {
             return Look::Other;
         }
         // ORDERING: Acquire, pairs with Release in `put`: who read a newer client's key sees that the word changed.
-        // Without it: a place that went to another client is taken for this one's. (model a_place_changes_hands)
+        // Without it: one client's key is read with the lanes of another. (model a_count_is_of_its_own_client)
         fence(Acquire);
         if !self.header().holds(record) || !place.is_still(meta) {
             return Look::Moved;
@@ -136,7 +135,8 @@ impl<const WORDS: usize> Group<WORDS> {
     #[expect(clippy::cast_possible_truncation, reason = "the key is split into halves")]
     pub(super) fn put(&self, record: usize, key: Key, tag: u16) {
         let [low, high] = &self.record(record).key;
-        // ORDERING: Release, pairs with the fence in `look`.
+        // ORDERING: Release, both, pairs with the fence in `look`. (No model shows it: the fences that loom needs in place
+        // of sequentially consistent operations do the same here, and the product has none.)
         low.store(key.bits() as u64, Release);
         high.store((key.bits() >> 64) as u64, Release);
         let (word, shift) = (&self.tags[record / LANES], LANE * (record % LANES));

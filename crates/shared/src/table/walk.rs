@@ -15,7 +15,7 @@ impl<const WORDS: usize> Table<'_, WORDS> {
                     let meta = record.meta();
                     // ORDERING: Acquire: as for `open`.
                     let (key, open) = (record.key(), record.sum(Acquire));
-                    // ORDERING: Acquire: what was read is read before the word is read again.
+                    // ORDERING: Acquire: the key is read before the word is read again. (As in `put`: no model shows it.)
                     fence(Acquire);
                     let published = group.header().holds(index);
                     if !record.is_still(meta) {

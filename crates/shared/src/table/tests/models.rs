@@ -236,6 +236,21 @@ fn a_count_is_of_its_own_client() {
     });
 }
 
+/// The same, the other way round: a client without connections, whose place goes to one that has some.
+#[test]
+fn a_client_without_connections_counts_none() {
+    model("a_client_without_connections_counts_none", 3, || {
+        let shared = Shared::with(&[B, A]);
+        let _busy = shared.acquire(0, B, 1).unwrap();
+        let other = spawn(&shared, |shared| {
+            shared.acquire(1, C, 1);
+        });
+        assert_eq!(shared.world.open(A), 0);
+        other.join().unwrap();
+        shared.check();
+    });
+}
+
 /// What was done before a release is seen by who is admitted in its place.
 #[test]
 fn a_release_happens_before_the_next_admission() {
