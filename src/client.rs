@@ -49,6 +49,9 @@ pub(crate) enum Identity {
     Named(u128),
 }
 
+/// The bit of a digest that says who made it: the caller, or [`Client::named`].
+const FROM_DIGEST: u128 = 1;
+
 impl Client {
     /// A peer without an IP address: a Unix socket's path, a vsock id, a tenant.
     ///
@@ -68,9 +71,38 @@ impl Client {
     #[must_use]
     pub fn named(name: impl AsRef<[u8]>) -> Self {
         let name = name.as_ref();
-        let digest = hash::digest(name);
+        let digest = hash::digest(name) & !FROM_DIGEST;
         names::note(digest, name);
         Self(Identity::Named(digest))
+    }
+
+    /// A peer without an IP address, known by a digest of its name that the caller made.
+    ///
+    /// The digests of [`named`](Self::named) differ from one process to the next. Where several processes or machines
+    /// count the same peers, they digest names under a key they share, and count these clients. The lowest bit of
+    /// `digest` does not count: it tells these clients from named ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::Client;
+    ///
+    /// let tenant = Client::from_digest(0x77d8_a4f2_1c6e_9b03_5e1f_0a8d_42c7_66b8);
+    /// assert!(tenant.digest().is_some());
+    /// assert!(Client::named("tenant").digest().is_none());
+    /// ```
+    #[must_use]
+    pub const fn from_digest(digest: u128) -> Self {
+        Self(Identity::Named(digest | FROM_DIGEST))
+    }
+
+    /// The digest of a client that was made [from one](Self::from_digest), its lowest bit set; `None` for all others.
+    #[must_use]
+    pub const fn digest(&self) -> Option<u128> {
+        match self.0 {
+            Identity::Named(digest) if digest & FROM_DIGEST != 0 => Some(digest),
+            _ => None,
+        }
     }
 
     pub(crate) const fn identity(self) -> Identity {

@@ -49,6 +49,39 @@ impl ClientKey {
     }
 }
 
+impl Config {
+    /// The client that `client` is counted as: after the [treatment of embedded IPv4 clients](Self::with_embedded), the
+    /// first address of its network under the prefix lengths. Named clients are counted as themselves.
+    ///
+    /// A limiter does this by itself. It is for whoever counts the same clients by other means.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::{Client, Config};
+    /// use std::net::IpAddr;
+    ///
+    /// let config = Config::new(10).with_ipv6_prefix(64)?;
+    /// let (host, network): (IpAddr, IpAddr) = ("2001:db8::7".parse()?, "2001:db8::".parse()?);
+    /// assert_eq!(config.counted_as(host), Client::from(network));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn counted_as(&self, client: impl Into<Client>) -> Client {
+        let client = client.into();
+        let found = match client.identity() {
+            Identity::V4(addr) => Canonical::V4(addr),
+            Identity::V6(addr) => canonical(addr, self.embedded()),
+            Identity::Named(_) => return client,
+        };
+        let masks = Masks::new(self.ipv4_prefix(), self.ipv6_prefix());
+        Client::of(match found.masked(masks.v4, masks.v6) {
+            Canonical::V4(addr) => Identity::V4(addr),
+            Canonical::V6(addr) | Canonical::Own(addr) => Identity::V6(addr),
+        })
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Masks {
     v4: u32,
