@@ -55,8 +55,9 @@ const FROM_DIGEST: u128 = 1;
 impl Client {
     /// A peer without an IP address: a Unix socket's path, a vsock id, a tenant.
     ///
-    /// Shown as `named:` and a digest, unless names are [kept](keep_names). A name never collides with an address. Two different names are told apart by a 128-bit digest keyed
-    /// afresh in each process, so a peer that chooses names cannot aim at another's.
+    /// Shown as `named:` and a digest, unless names are [kept](keep_names). A name never collides with an address. Two
+    /// different names are told apart by a 128-bit digest keyed afresh in each process, so a peer that chooses names
+    /// cannot aim at another's.
     ///
     /// # Examples
     ///
