@@ -139,18 +139,15 @@ impl Limiter {
                 self.decisions().count(Decision::ShadowRejected);
             }
         }
-        let answer = self.charge(client, within, config, guard);
+        #[cfg_attr(not(feature = "audit"), expect(unused_mut, reason = "only an audit adds to a permit"))]
+        let mut answer = self.charge(client, within, config, guard);
         self.note(config, &answer);
         #[cfg(feature = "audit")]
-        let answer = {
-            let mut answer = answer;
-            if let Ok((permit, _)) = &mut answer {
-                if config.is_audited() && permit.is_tracked() {
-                    permit.note(self.registry().enter(client));
-                }
+        if let Ok((permit, _)) = &mut answer {
+            if config.is_audited() && permit.is_tracked() {
+                permit.note(self.registry().enter(client));
             }
-            answer
-        };
+        }
         answer
     }
 
