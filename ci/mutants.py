@@ -23,7 +23,8 @@ from planted import EQUIVALENT, MUTANTS
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "target" / "mutants"
 CFGS = "--cfg connlimit_model --cfg connlimit_loom --cfg crossbeam_loom --cfg crossbeam_sanitize"
-TIERS = {"ideal": CFGS + " --cfg connlimit_ideal", "real": CFGS}
+IDEAL = CFGS + " --cfg connlimit_ideal"
+TIERS = {"ideal": IDEAL, "real": CFGS, "wide": IDEAL + " --cfg connlimit_wide"}
 # Our crate is compiled a hundred times and runs for seconds; what it depends on, the other way round.
 PROFILE = ["opt-level=1", "incremental=true", 'package."*".opt-level=3']
 # Beyond its time a model ends with the execution it is in; one that does not end at all is stuck in a loop.
@@ -40,7 +41,7 @@ class Uncompilable(Exception):
 
 def scope(text, name):
     """Where the function `name`, or the `impl` of that name, starts and ends in formatted source."""
-    head = rf"^( *){re.escape(name)}" if name.startswith("impl") else rf"^( *)(?:[\w()]+ )*fn {name}\b"
+    head = rf"^( *){re.escape(name)}" if name.startswith("impl") else rf"^( *)(?:[\w():]+ )*fn {name}\b"
     heads = list(re.finditer(head, text, re.M))
     if len(heads) != 1:
         raise Stale(f"{len(heads)} times: {name}")

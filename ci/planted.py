@@ -51,33 +51,33 @@ MUTANTS = [
 
     # The bin.
     mutants("clock-read-before-the-stamp", "table/slots.rs", [(SIFT, "let now = clock.now();", ""), (SIFT, "let seen: [Count; N]", "let now = clock.now(); let seen: [Count; N]")], "a_fresh_stamp_is_not_taken_for_an_old_one", "a_clock_that_is_behind_meets_a_fresh_stamp"),
-    mutant("publish-after-another", "table/bin.rs", "claim_and_publish", "now.same_version(mine) && ", "", TWO, BLOCK),
-    mutant("publish-in-a-closed-bin", "table/bin.rs", "claim_and_publish", " && !now.is_closed()", "", GROWTH, GROWTH3, UNLINK),
-    mutant("claim-in-a-closed-bin", "table/bin.rs", "insert", "if header.is_closed()", "if false && header.is_closed()", GROWTH, UNLINK, GROWTH3),
-    mutant("claim-kept", "table/bin.rs", "claim_and_publish", "self.header.fetch_and(!Header::claim(slot), Release);", "", TWO, BLOCK),
+    mutant("publish-after-another", "table/bin/claim.rs", "publish", "!now.same_version(self.seen) || ", "", TWO, BLOCK),
+    mutant("publish-in-a-closed-bin", "table/bin/claim.rs", "publish", " || now.is_closed()", "", GROWTH, GROWTH3, UNLINK),
+    mutant("claim-in-a-closed-bin", "table/bin/claim.rs", "claim", "if header.is_closed()", "if false && header.is_closed()", GROWTH, UNLINK, GROWTH3),
+    mutant("claim-kept", "table/bin/claim.rs", "drop", "self.bin.header.fetch_and(!Header::claim(self.slot), Release);", "let _ = Header::claim(self.slot);", TWO, BLOCK),
     mutant("look-not-confirmed", "table/bin.rs", "confirm", "if !header.still_holds(first + slot, now)", "if false && !header.still_holds(first + slot, now)", OLD),
     mutant("absent-although-changed", "table/bin.rs", "find_anywhere", "if !changed {", "if !changed || changed {", BUSY),
     mutant("dead-word-ends-the-search", "table/bin.rs", "confirm", "if !count.is_dead()", "if !count.is_dead() || count.is_dead()", EXPIRES, STAMP, REUSE),
     mutant("confirm-fence-dropped", "table/bin.rs", "confirm", "fence(Acquire);", "", OLD),
-    mutant("publish-relaxed", "table/bin.rs", "claim_and_publish", "mine.published(slot).bits(), AcqRel, Acquire", "mine.published(slot).bits(), Relaxed, Relaxed", GIVEN, SHARE, BLOCK),
-    mutant("publish-acquire-only", "table/bin.rs", "claim_and_publish", "mine.published(slot).bits(), AcqRel, Acquire", "mine.published(slot).bits(), Acquire, Acquire", GIVEN, SHARE, BLOCK),
-    mutant("publish-release-only", "table/bin.rs", "claim_and_publish", "mine.published(slot).bits(), AcqRel, Acquire", "mine.published(slot).bits(), Release, Relaxed", GIVEN, BLOCK, GROWTH, UNLINK, "real:" + UNLINK),
-    mutant("claim-relaxed", "table/bin.rs", "claim_and_publish", "mine.bits(), AcqRel, Relaxed", "mine.bits(), Relaxed, Relaxed", OLD, GIVEN, BLOCK, GROWTH, "real:" + TWO),
+    mutant("publish-relaxed", "table/bin/claim.rs", "publish", "published.bits(), AcqRel, Acquire", "published.bits(), Relaxed, Relaxed", GIVEN, SHARE, BLOCK),
+    mutant("publish-acquire-only", "table/bin/claim.rs", "publish", "published.bits(), AcqRel, Acquire", "published.bits(), Acquire, Acquire", GIVEN, SHARE, BLOCK),
+    mutant("publish-release-only", "table/bin/claim.rs", "publish", "published.bits(), AcqRel, Acquire", "published.bits(), Release, Relaxed", GIVEN, BLOCK, GROWTH, UNLINK, "real:" + UNLINK),
+    mutant("claim-relaxed", "table/bin/claim.rs", "claim_slot", "seen.bits(), AcqRel, Relaxed", "seen.bits(), Relaxed, Relaxed", OLD, GIVEN, BLOCK, GROWTH, "real:" + TWO),
     mutant("header-read-relaxed", "table/bin.rs", "header", "self.header.load(Acquire)", "self.header.load(Relaxed)", GIVEN, SHARE, BLOCK),
     mutant("close-relaxed", "table/bin.rs", "close", "fetch_or(Header::CLOSED, AcqRel)", "fetch_or(Header::CLOSED, Relaxed)", GROWTH, UNLINK, GROWTH3, DRAIN),
     mutant("close-acquire-only", "table/bin.rs", "close", "fetch_or(Header::CLOSED, AcqRel)", "fetch_or(Header::CLOSED, Acquire)", GROWTH, UNLINK, GROWTH3, DRAIN),
     mutant("close-release-only", "table/bin.rs", "close", "fetch_or(Header::CLOSED, AcqRel)", "fetch_or(Header::CLOSED, Release)", GROWTH, UNLINK, GROWTH3, DRAIN),
     mutant("close-does-nothing", "table/bin.rs", "close", "if !self.header().is_closed()", "if false", GROWTH, DRAIN),
-    mutant("give-back-relaxed", "table/bin.rs", "claim_and_publish", "Header::claim(slot), Release", "Header::claim(slot), Relaxed", GIVEN),
-    mutant("overflow-put-relaxed", "table/bin.rs", "ensure_overflow", "block, Release, Relaxed", "block, Relaxed, Relaxed", BLOCK, SHARE),
+    mutant("give-back-relaxed", "table/bin/claim.rs", "drop", "Header::claim(self.slot), Release", "Header::claim(self.slot), Relaxed", GIVEN),
+    mutant("overflow-put-relaxed", "table/bin/claim.rs", "ensure_overflow", "block, Release, Relaxed", "block, Relaxed, Relaxed", BLOCK, SHARE),
     mutant("overflow-read-relaxed", "table/bin.rs", "overflow", "load(Acquire)", "load(Relaxed)", BLOCK, SHARE),
-    mutant("overflow-put-twice", "table/bin.rs", "ensure_overflow", "self.overflow.compare_exchange(ptr::null_mut(), block, Release, Relaxed).is_err()", "{ self.overflow.store(block, Release); false }", BLOCK, SHARE),
+    mutant("overflow-put-twice", "table/bin/claim.rs", "ensure_overflow", "self.overflow.compare_exchange(ptr::null_mut(), block, Release, Relaxed).is_err()", "{ self.overflow.store(block, Release); false }", BLOCK, SHARE),
     mutant("overflow-not-searched-first", "table/bin.rs", "find", "} else if header.valid() & !Self::INLINE_MASK == 0 {", "} else if slots == 0 {", EXPIRES, BLOCK, SHARE),
     mutant("overflow-not-searched", "table/bin.rs", "find_anywhere", "header.valid() & !Self::INLINE_MASK != 0", "header.valid() & !Self::INLINE_MASK == 1 << 31", EXPIRES, BLOCK, SHARE),
     mutant("unexpired-slot-reused", "table/slots.rs", SIFT, "Clock::has_expired(count.stamp(), now)", "count.stamp() <= now", REUSE, STAMP, TICKS),
-    mutant("stamped-slot-reused-at-once", "table/bin.rs", "add", "self.waiting |= slots.counter(unused.trailing_zeros() as usize).try_kill(now);", "if slots.counter(unused.trailing_zeros() as usize).try_kill(now) { self.expired |= (unused & unused.wrapping_neg()) << first }", REUSE, STAMP, TICKS),
+    mutant("stamped-slot-reused-at-once", "table/bin/claim.rs", "add", "self.waiting |= slots.counter(unused.trailing_zeros() as usize).try_kill(now);", "if slots.counter(unused.trailing_zeros() as usize).try_kill(now) { self.expired |= (unused & unused.wrapping_neg()) << first }", REUSE, STAMP, TICKS),
     mutant("live-slot-reused", "table/slots.rs", SIFT, "sifted.expired &= sifted.dead;", "", REUSE, SHARE),
-    mutant("nobody-asks-for-a-tick", "table/bin.rs", "collect", "if found.waiting {", "if false && found.waiting {", EXPIRES),
+    mutants("nobody-asks-for-a-tick", "table/clock.rs", [("push", "Self::request_tick(this, guard);", ""), ("request_tick", "guard.defer(move || clock.tick());", "let _ = clock;")], EXPIRES),
     mutant("drain-does-not-close", "table/bin.rs", "drain", "self.close();", "", UNLINK, DRAIN),
     mutant("drain-leaves-zero-alive", "table/bin.rs", "drain", "counter.observe().is_dead() || counter.try_kill(now)", "{ let _ = now; counter.observe().open() == 0 }", "revive_meets_unlink"),
     mutant("key-write-relaxed", "table/slots.rs", "impl KeyCell<u32>", "self.store(key, Release)", "self.store(key, Relaxed)", GIVEN, OLD, BLOCK, REUSE),
@@ -112,28 +112,28 @@ MUTANTS = [
     mutant("tick-at-once", "table/clock.rs", "request_tick", "guard.defer(move || clock.tick());", "let _ = guard; clock.tick();", GRACE, REUSE, TICKS),
     mutant("clock-read-relaxed", "table/clock.rs", "now", "load(Acquire)", "load(Relaxed)", GRACE, TICKS, REUSE, "real:" + REUSE),
     mutant("clock-moved-relaxed", "table/clock.rs", "tick", "fetch_add(1, AcqRel)", "fetch_add(1, Relaxed)", GRACE, TICKS, REUSE, "real:" + REUSE),
-    mutant("request-relaxed", "table/clock.rs", "request_tick", "swap(true, Acquire)", "swap(true, Relaxed)", GRACE, TICKS, REUSE, "real:" + REUSE),
-    mutant("request-answered-relaxed", "table/clock.rs", "tick", "store(false, Release)", "store(false, Relaxed)", GRACE, TICKS, REUSE, "real:" + REUSE),
+    mutant("request-relaxed", "table/clock.rs", "request_tick", "swap(true, Acquire)", "swap(true, Relaxed)", "a_stamp_meets_half_a_tick"),
+    mutant("request-answered-relaxed", "table/clock.rs", "tick", "store(false, Release)", "store(false, Relaxed)", "a_stamp_meets_half_a_tick"),
     mutants("request-answered-before-the-tick", "table/clock.rs", [("tick", "self.now.fetch_add(1, AcqRel);", "self.pending.store(false, Release);"), ("tick", "        self.pending.store(false, Release);\n    }", "        self.now.fetch_add(1, AcqRel);\n    }")], "a_stamp_meets_half_a_tick"),
     mutant("request-never-answered", "table/clock.rs", "tick", "self.pending.store(false, Release);", "", EXPIRES),
 
     # Older levels.
-    mutant("no-look-after-closing", "table.rs", "kill_or_admit", "found => return Self::admit_if_alive(&found, limit),", "_ => return InOlder::Absent,", "revive_meets_growth", GROWTH),
+    mutant("no-look-after-closing", "table.rs", "kill_or_admit", "found => return Self::admit_if_open(&found, limit),", "_ => return InOlder::Absent,", "revive_meets_growth", GROWTH),
     mutant("older-segment-not-forgone", "table/level.rs", "close", "self.retire_vacant(index, budget);", "let _ = (index, budget);", GROWTH, GROWTH3),
     mutant("older-bin-not-closed", "table.rs", "kill_or_admit", "let Some(segment) = level.close(hash, &self.budget, guard) else {", "let Some(segment) = level.segment(hash, guard) else {", GROWTH, GROWTH3),
     mutant("older-zero-left-alive", "table.rs", "kill_or_admit", "if counter.try_kill(self.clock.now()) {", "if counter.peek() == Count::ZERO {", "revive_meets_growth"),
-    mutant("older-zero-revived", "table.rs", "admit_if_alive", "if seen != Count::ZERO", "if seen != Count::ZERO || seen == Count::ZERO", DRAIN, DRAIN2),
-    mutant("older-levels-forgotten", "table.rs", "acquire_new", "InOlder::Absent if roster.older().len() == 0 =>", "InOlder::Absent if roster.older().len() < 9 =>", "insert_meets_a_level_in_use"),
-    mutant("older-levels-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.kill_or_admit(", "for level in roster.older().take(0) {\n                match self.kill_or_admit(", GROWTH, GROWTH3),
-    mutant("oldest-level-not-settled", "table.rs", "acquire_slow", "for level in roster.older() {\n                match self.kill_or_admit(", "for level in roster.older().take(1) {\n                match self.kill_or_admit(", "insert_meets_growth_twice", UPON),
-    mutant("insert-in-the-oldest-level", "table.rs", "acquire_slow", "let newest = roster.newest();", "let newest = roster.levels().last().unwrap();", GROWTH, DRAIN),
+    mutant("older-zero-revived", "table.rs", "admit_if_open", "if seen != Count::ZERO", "if seen != Count::ZERO || seen == Count::ZERO", DRAIN, DRAIN2),
+    mutant("older-levels-forgotten", "table.rs", "acquire_absent", "for level in list.older() {", "for level in list.older().take(0) {", "insert_meets_a_level_in_use", GROWTH),
+    mutant("older-levels-not-closed", "table.rs", "acquire_absent", "match self.kill_or_admit(level, key, hash, limit, guard) {", "match Self::admit_in_older(list, key, hash, limit, guard) {", GROWTH, GROWTH3),
+    mutant("oldest-level-not-closed", "table.rs", "acquire_absent", "for level in list.older() {", "for level in list.older().take(1) {", "insert_meets_growth_twice", UPON),
+    mutant("insert-in-the-oldest-level", "table.rs", "acquire_slow", "let newest = list.newest();", "let newest = list.levels().last().unwrap();", GROWTH, DRAIN),
     mutant("older-levels-not-counted", "table.rs", "impl<K: Key> Table<K>", ".levels().find_map(", ".levels().take(1).find_map(", OPEN),
-    mutant("drained-level-not-unlinked", "table.rs", "drain", "if level.is_retired()", "if false", DRAIN2),
+    mutant("drained-level-not-unlinked", "table/resize.rs", "drain", "if level.is_retired()", "if false", DRAIN2),
     mutant("limiter-leaves-its-levels", "table.rs", "impl<K: Key> Drop for Table<K>", "unsafe { level.abandon() };", "unsafe { let _ = core::mem::ManuallyDrop::new(level); core::hint::black_box(()) };", OUTLIVES, GOES),
 
     # The segment.
     mutant("held-bin-passed-over", "table/segment.rs", "drain", "held = !self.bins()[end].drain(now);", "self.bins()[end].drain(now); held &= false;", ENDS, DRAIN),
-    mutant("drained-relaxed", "table/segment.rs", "drain", "self.drained.fetch_max(end, AcqRel)", "self.drained.fetch_max(end, crate::sync::Relaxed)", DRAIN2, DRAIN, ENDS, "real:" + DRAIN2),
+    mutant("drained-relaxed", "table/segment.rs", "drain", "self.drained.fetch_max(end, AcqRel)", "self.drained.fetch_max(end, crate::sync::Relaxed)", "a_release_in_a_level_that_goes_happens_before_the_next_admission"),
     mutant("abandoned-segment-freed-under-permits", "table/segment_meta.rs", "wait_for", "if before.wrapping_add(marked) == 0", "if before.wrapping_add(marked) == 0 || true", OUTLIVES, GOES),
     mutant("marks-not-counted", "table/bin.rs", "orphan", "usize::from(unsafe { counter.orphan(meta) })", "usize::from(unsafe { counter.orphan(meta) } && false)", OUTLIVES, GOES),
     mutant("way-meta-not-left", "table/counter.rs", "orphan", "cell.store(meta.as_ptr(), Relaxed);", "let _ = (cell, meta);", OUTLIVES, GOES),
@@ -145,37 +145,77 @@ MUTANTS = [
     mutant("segment-freed-at-once", "table/level.rs", "retire", "guard.retire(pointer, move |segment| {", "(|retired: NonNull<Segment<K>>, last: &dyn Fn(Box<Segment<K>>)| last(Box::from_raw(retired.as_ptr())))(pointer, &|segment: Box<Segment<K>>| {", DRAIN, DRAIN2, UNLINK),
     mutant("segment-retired-twice", "table/level.rs", "retire", "AcqRel, Relaxed).is_ok()", "AcqRel, Relaxed).is_ok() || true", DRAIN2),
     mutant("retired-segment-in-the-directory", "table/level.rs", "retire", "pointer.as_ptr(), tombstone(), AcqRel", "pointer.as_ptr(), pointer.as_ptr(), AcqRel", DRAIN2, UNLINK),
-    mutant("segment-gone-relaxed", "table/level.rs", "retire", "tombstone(), AcqRel, Relaxed", "tombstone(), Relaxed, Relaxed", UNLINK, DRAIN2, DRAIN, "real:" + DRAIN2),
-    mutant("directory-read-relaxed", "table/level.rs", "spot", "load(Acquire)", "load(Relaxed)", TWO),
+    mutant("segment-gone-relaxed", "table/level.rs", "retire", "tombstone(), AcqRel, Relaxed", "tombstone(), Relaxed, Relaxed", "a_release_in_a_level_that_goes_happens_before_the_next_admission"),
+    mutant("directory-read-relaxed", "table/level.rs", "state", "load(Acquire)", "load(Relaxed)", TWO),
     mutant("touch-relaxed", "table/level.rs", "touch_index", "fresh.as_ptr(), AcqRel, Acquire", "fresh.as_ptr(), Relaxed, Relaxed", TWO),
     mutant("touch-acquires-nothing", "table/level.rs", "touch_index", "fresh.as_ptr(), AcqRel, Acquire", "fresh.as_ptr(), Release, Relaxed", TWO, SHARE, GROWTH, UNLINK, "real:" + TWO),
     mutant("touched-twice", "table/level.rs", "touch_index", "self.directory[index].compare_exchange(ptr::null_mut(), fresh.as_ptr(), AcqRel, Acquire).is_err()", "{ self.directory[index].store(fresh.as_ptr(), Release); false }", TWO, SHARE),
     mutant("forgone-relaxed", "table/level.rs", "retire_vacant", "tombstone(), Release, Relaxed", "tombstone(), Relaxed, Relaxed", GROWTH, UNLINK, GROWTH3, "real:" + GROWTH),
-    mutant("gone-counted-relaxed", "table/level.rs", "note_retired", "fetch_add(1, Release)", "fetch_add(1, Relaxed)", DRAIN2, DRAIN, UNLINK, "real:" + DRAIN2),
-    mutant("gone-read-relaxed", "table/level.rs", "left", "load(Acquire)", "load(Relaxed)", DRAIN2, DRAIN, UNLINK, "real:" + DRAIN2),
+    mutant("gone-counted-relaxed", "table/level.rs", "note_retired", "fetch_add(1, Release)", "fetch_add(1, Relaxed)", "a_release_in_a_level_that_goes_happens_before_the_next_admission"),
+    mutant("gone-read-relaxed", "table/level.rs", "left", "load(Acquire)", "load(Relaxed)", "a_release_in_a_level_that_goes_happens_before_the_next_admission"),
     mutant("gone-one-too-early", "table/level.rs", "is_retired", "self.left() == 0", "self.left() <= 1", DRAIN, DRAIN2, ENDS),
     mutant("forgone-counted-twice", "table/level.rs", "retire_vacant", "Release, Relaxed).is_ok()", "Release, Relaxed).is_ok() || true", "two_threads_drain_what_nobody_touched"),
     mutant("drain-stays-at-one-segment", "table/level.rs", "drain", "self.cursor.store(index + 1, Relaxed);", "self.cursor.store(index, Relaxed);", "a_held_segment_is_passed_over"),
 
-    # The roster.
-    mutant("roster-stored", "table/level_list.rs", "replace", "self.0.compare_exchange(seen, new, AcqRel, Relaxed)", "Ok::<_, *mut LevelList<K>>({ let _ = seen; self.0.swap(new, AcqRel) })", GROW2, UNLINK),
+    # The list of levels.
+    mutant("list-stored", "table/level_list.rs", "replace", "self.0.compare_exchange(seen, new, AcqRel, Relaxed)", "Ok::<_, *mut LevelList<K>>({ let _ = seen; self.0.swap(new, AcqRel) })", GROW2, UNLINK),
     mutant("list-freed-at-once", "table/level_list.rs", "replace", "unsafe { guard.retire(old, drop) };", "drop(unsafe { Box::from_raw(old.as_ptr()) }); let _ = guard;", GROWTH, GROW2),
     mutant("level-freed-at-once", "table/level_list.rs", "unlink_retired", "guard.retire(level, move |level| {", "(|retired: NonNull<Level<K>>, last: &dyn Fn(Box<Level<K>>)| last(Box::from_raw(retired.as_ptr())))(level, &|level: Box<Level<K>>| {", DRAIN, DRAIN2),
-    mutant("retired-level-on-the-list", "table/level_list.rs", "unlink_retired", "if level.is_retired() { gone.push(pointer) } else { older.push(pointer) }", "if level.is_retired() { gone.push(pointer) } older.push(pointer)", DRAIN2, DRAIN),
-    mutant("live-level-off-the-list", "table/level_list.rs", "unlink_retired", "if level.is_retired() { gone.push(pointer) } else { older.push(pointer) }", "if level.is_retired() { gone.push(pointer) } else if older.len() > 9 { older.push(pointer) }", UPON),
-    mutant("growth-forgets-older-levels", "table/level_list.rs", "push", "seen.older.iter().copied()", "seen.older.iter().copied().take(0)", GROW2),
-    mutant("growth-forgets-the-newest-level", "table/level_list.rs", "push", "core::iter::once(seen.newest).chain(", "core::iter::once(seen.newest).take(0).chain(", GROWTH, OPEN),
-    mutant("roster-read-relaxed", "table/level_list.rs", "load", "load(Acquire)", "load(Relaxed)", GROWTH, GROW2),
-    mutant("roster-put-relaxed", "table/level_list.rs", "replace", "new, AcqRel, Relaxed", "new, Relaxed, Relaxed", GROWTH, GROW2),
-    mutant("roster-put-release-only", "table/level_list.rs", "replace", "new, AcqRel, Relaxed", "new, crate::sync::Release, Relaxed", GROW2, GROWTH3, UNLINK, "real:" + GROW2),
+    mutant("retired-level-on-the-list", "table/level_list.rs", "unlink_retired", ".filter(|(_, retired)| retired.is_none())", ".filter(|(_, retired)| retired.is_none() || retired.is_some())", DRAIN2, DRAIN),
+    mutant("live-level-off-the-list", "table/level_list.rs", "unlink_retired", ".filter(|(_, retired)| retired.is_none())", ".filter(|(_, retired)| retired.is_none()).take(0)", UPON),
+    mutant("growth-forgets-older-levels", "table/level_list.rs", "push", "seen.levels[..seen.len].iter().copied()", "seen.levels[..seen.len].iter().copied().take(1)", GROW2),
+    mutant("growth-forgets-the-newest-level", "table/level_list.rs", "push", "seen.levels[..seen.len].iter().copied()", "seen.levels[1..seen.len].iter().copied()", GROWTH, OPEN),
+    mutant("list-read-relaxed", "table/level_list.rs", "load", "load(Acquire)", "load(Relaxed)", GROWTH, GROW2),
+    mutant("list-put-relaxed", "table/level_list.rs", "replace", "new, AcqRel, Relaxed", "new, Relaxed, Relaxed", GROWTH, GROW2),
+    mutant("list-put-release-only", "table/level_list.rs", "replace", "new, AcqRel, Relaxed", "new, crate::sync::Release, Relaxed", GROW2, GROWTH3, UNLINK, "real:" + GROW2),
 
     # The walk.
-    mutant("walk-looks-without-confirming", "table/bin.rs", "look", "if header.still_holds(slot, now)", "if header.still_holds(slot, now) || slot < 64", WALK),
-    mutant("walk-fence-dropped", "table/bin.rs", "look", "fence(Acquire);", "", WALK),
-    mutant("walk-sees-twice", "table/bin.rs", "look", "slots &= header.valid();", "slots = header.valid();", "a_walk_looks_again"),
+    mutant("walk-looks-without-confirming", "table/bin.rs", "scan", "if header.still_holds(slot, now)", "if header.still_holds(slot, now) || slot < 64", WALK),
+    mutant("walk-fence-dropped", "table/bin.rs", "scan", "fence(Acquire);", "", WALK),
+    mutant("walk-sees-twice", "table/bin.rs", "scan", "slots &= header.valid();", "slots = header.valid();", "a_walk_looks_again"),
     mutant("walk-ends-where-a-level-went", "table/walk.rs", "walk_segment", "level.id() <= place.level", "level.id() == place.level", WALK_LOST),
     mutant("walk-skips-a-segment", "table/walk.rs", "walk_segment", "level: older, segment: 0", "level: older, segment: 1", WALK_LOST, WALK_GROWTH),
-    mutant("level-numbers-repeat", "table.rs", "push_level", "roster.newest().id() + 1", "roster.newest().id()", WALK_GROWTH, WALK_LOST, WALK_DRAIN),
+    mutant("level-numbers-repeat", "table/resize.rs", "push_level", "list.newest().id() + 1", "list.newest().id()", WALK_GROWTH, WALK_LOST, WALK_DRAIN),
+
+    # A full table.
+    mutant("old-place-not-kept", "table.rs", "acquire_without_place", "for level in list.older() {", "for level in list.older().take(0) {", "a_client_that_finds_no_room_keeps_the_place_it_had"),
+    mutant("old-place-killed-before-there-is-a-new-one", "table.rs", "acquire_absent", "let tell_crowded = !self.fixed", "for level in list.older() { if let InOlder::Decided(answer) = self.kill_or_admit(level, key, hash, limit, guard) { return Some(answer); } } let tell_crowded = !self.fixed", "a_client_that_finds_no_room_keeps_the_place_it_had", "a_client_without_a_place_meets_one_with_a_place"),
+    mutant("old-place-only-with-connections", "table.rs", "acquire_without_place", "match Self::admit(counter, seen, limit) {", "match if seen == Count::ZERO { InOlder::Absent } else { Self::admit(counter, seen, limit) } {", "a_client_that_finds_no_room_keeps_the_place_it_had"),
+    mutant("rejected-although-its-word-died", "table.rs", "acquire_without_place", "InOlder::Absent | InOlder::Changed => return None,", "InOlder::Absent | InOlder::Changed => return Some(Err(Miss::Full)),", "a_client_without_a_place_meets_one_with_a_place"),
+    mutant("nobody-drains-a-full-table", "table.rs", "acquire_without_place", "let drains = older > 0", "let drains = older > 99", "a_rejected_client_drains_for_the_next"),
+    mutant("no-second-look", "table.rs", "acquire", "Err(Miss::FullForNow) => self.acquire_when_full(key, hash, limit, pins),", "Err(Miss::FullForNow) => Err(Refusal::Full),", "nobody_is_rejected_where_nobody_has_a_connection"),
+    mutant("second-look-under-the-first-pin", "table.rs", "acquire", "let guard = pins.guard();", "let guard = core::mem::ManuallyDrop::new(pins.guard());", "nobody_is_rejected_where_nobody_has_a_connection"),
+    mutant("waits-for-no-tick", "table.rs", "acquire_when_full", "Clock::request_tick(&self.clock, &guard);", "", "nobody_is_rejected_where_nobody_has_a_connection"),
+    mutant("one-look-when-full", "table.rs", "acquire_when_full", "for look in 0..LOOKS_WHEN_FULL {", "for look in 0..LOOKS_WHEN_FULL / 4 {", "nobody_is_rejected_where_nobody_has_a_connection"),
+    mutant("waits-for-itself", "table.rs", "acquire_when_full", "if !pins.let_go() {\n                    return Err(Refusal::Full);\n                }\n                let guard", "pins.let_go();\n                let guard", "a_pinned_caller_does_not_wait_for_itself"),
+    mutant("full-does-not-say-soon", "table/bin/claim.rs", "claim", "if usable == 0 {\n            return Room::Full { soon: found.waiting };", "if usable == 0 {\n            return Room::Full { soon: false };", "nobody_is_rejected_where_nobody_has_a_connection"),
+    mutant("claim-not-renewed", "table.rs", "acquire_absent", "claim = kept.under(header)", "{ claim = kept; let _ = header; }", SHARE),
+    mutant("headroom-for-everybody", "table/budget.rs", "reserve", "Purpose::Room => self.bound - self.headroom,", "Purpose::Room => self.bound,", "a_table_at_its_bound_shrinks", "growth_that_was_denied_is_tried_when_memory_has_come_back"),
+    mutant("headroom-for-nobody", "table/budget.rs", "reserve", "Purpose::Shrinking => self.bound,", "Purpose::Shrinking => self.bound - self.headroom,", "a_table_at_its_bound_shrinks"),
+    mutant("no-headroom", "table/level.rs", "headroom", "if most == BINS { 0 }", "if most >= BINS { 0 }", "a_table_at_its_bound_shrinks"),
+    mutant("shrinking-passes-the-bound", "table/budget.rs", "reserve", "Purpose::Shrinking => self.bound,", "Purpose::Shrinking => usize::MAX,", "a_table_at_its_bound_shrinks"),
+    mutant("denied-for-ever", "table/budget.rs", "is_exhausted", "self.denied.load(Relaxed) == self.returns().wrapping_add(1)", "self.denied.load(Relaxed) != 0", "growth_that_was_denied_is_tried_when_memory_has_come_back"),
+    mutant("denied-at-the-wrong-time", "table/resize.rs", "grow", "self.budget.note_denied(returns);", "let _ = returns; self.budget.note_denied(self.budget.returns());", "growth_that_was_denied_is_tried_when_memory_has_come_back"),
+    mutant("never-denied", "table/resize.rs", "grow", "self.budget.note_denied(returns);", "let _ = returns;", "growth_that_was_denied_is_tried_when_memory_has_come_back"),
+    mutant("returns-relaxed", "table/budget.rs", "give_back", "fetch_add(1, Release)", "fetch_add(1, Relaxed)", "growth_that_was_denied_is_tried_when_memory_has_come_back"),
+    mutant("returns-read-relaxed", "table/budget.rs", "returns", "load(Acquire)", "load(Relaxed)", "growth_that_was_denied_is_tried_when_memory_has_come_back"),
+    mutant("returns-not-counted", "table/budget.rs", "give_back", "self.returns.fetch_add(1, Release);", "let _ = Release;", "growth_that_was_denied_is_tried_when_memory_has_come_back"),
+    mutant("parked-counted-twice", "table/level.rs", "drain", "if segment.note_parked() {", "if segment.note_parked() || true {", "a_parked_connection_does_not_keep_the_table_large"),
+    mutant("parked-not-counted", "table/level.rs", "drain", "if segment.note_parked() {", "if segment.note_parked() && false {", "a_parked_connection_does_not_keep_the_table_large"),
+    mutant("parked-counted-after-the-end", "table/segment.rs", "note_parked", "self.state.compare_exchange(OPEN, PARKED, Relaxed, Relaxed).is_ok()", "self.state.swap(PARKED, Relaxed) != PARKED", "a_parked_connection_does_not_keep_the_table_large"),
+    mutant("parked-for-ever", "table/level.rs", "retire", "if segment.note_retired() {", "if segment.note_retired() && false {", "a_parked_connection_does_not_keep_the_table_large"),
+    mutant("list-denied-level-lost", "table/level_list.rs", "push", "if list.is_some_and(|list| self.replace(seen, list, guard)) {", "if list.is_some_and(|list| self.replace(seen, list, guard)) || true {", GROW2),
+    mutant("furnished-freed-as-plain", "table/segment.rs", "empty", "meta: Self::meta(free),", "meta: { let _ = free; Self::meta(Self::free_plain) },", "a_preallocated_table_ends_with_its_permits"),
+    mutant("furnished-blocks-freed-twice", "table/segment.rs", "impl<K: Key> Drop for Segment<K>", "if !self.furnished {", "if self.furnished || !self.furnished {", "a_preallocated_table_ends_with_its_permits"),
+    mutant("blocks-never-freed", "table/segment.rs", "impl<K: Key> Drop for Segment<K>", "if !self.furnished {", "if !self.furnished && false {", BLOCK),
+
+    # Segments of several bins, bins of several inline slots, wide keys.
+    mutant("mark-passes-a-held-bin", "table/segment.rs", "drain", "end += usize::from(!held);", "end += 1;", "wide:two_drains_advance_one_mark"),
+    mutant("mark-set-back", "table/segment.rs", "drain", "self.drained.fetch_max(end, AcqRel);", "self.drained.store(end, crate::sync::Release);", "wide:two_drains_advance_one_mark"),
+    mutant("only-the-first-candidate", "table/bin.rs", "find_anywhere", "let inline = self.inline.match_mask(key) & header.valid();", "let inline = self.inline.match_mask(key) & header.valid(); let inline = inline & inline.wrapping_neg();", "wide:the_second_candidate_is_the_client"),
+    mutant("claim-clears-one-slot", "table/bin/claim.rs", "claim", "self.claim_slot(header, slot, found.expired, key)", "self.claim_slot(header, slot, 0, key)", "wide:a_claim_that_clears_two_slots_meets_their_clients"),
+    mutant("wide-key-write-relaxed", "table/slots.rs", "impl KeyCell<u128>", "self[0].store(key as u64, Release);", "self[0].store(key as u64, Relaxed);", "wide:a_torn_key_is_nobodys"),
+    mutant("wide-key-half-compared", "table/slots.rs", "impl KeyCell<u128>", "u128::from(self[0].load(Relaxed)) | u128::from(self[1].load(Relaxed)) << 64", "u128::from(self[0].load(Relaxed)) | 1 << 64", "wide:a_torn_key_is_nobodys"),
 
     # The places for handshakes before validation.
     mutant("place-taken-by-two", "datagram/places.rs", "take_at", "word.fetch_update(Relaxed, Relaxed, free).is_ok()", "free(word.load(Relaxed)).map(|until| word.store(until, Relaxed)).is_some()", PLACES),
@@ -184,13 +224,13 @@ MUTANTS = [
     mutant("place-kept", "datagram/places.rs", "give_back_at", "compare_exchange(taken.until, now,", "compare_exchange(taken.until, taken.until,", BACK),
 
     # The limiter.
-    mutant("mirror-not-written", "limiter.rs", "set_config", "inner.hot.limit.store(limit, Release);", "let _ = limit;", SET, WRITERS),
-    mutant("configuration-dropped-at-once", "limiter.rs", "set_config", "guard.defer(move || drop(replaced));", "drop(replaced);", POLICY),
-    mutant("policy-not-replaced", "limiter.rs", "set_config", "inner.hot.policy.store(Arc::as_ptr(&config).cast_mut(), Release);", "", POLICY),
-    mutants("policy-relaxed", "limiter.rs", [("set_config", "cast_mut(), Release)", "cast_mut(), crate::sync::Relaxed)"), ("policy", "load(Acquire)", "load(crate::sync::Relaxed)")], POLICY),
-    mutant("writers-do-not-wait", "limiter.rs", "set_config", "let _writer = lock(&inner.writer);", "let _ = &inner.writer;", WRITERS),
-    mutants("mirror-written-first", "limiter.rs", [("set_config", "let replaced = inner.config.swap(config);", "inner.hot.limit.store(limit, Release); let replaced = inner.config.swap(config);"), ("set_config", "        inner.hot.limit.store(limit, Release);\n        Ok(())", "        Ok(())")], SET, WRITERS),
-    mutants("mirror-relaxed", "limiter.rs", [("set_config", "store(limit, Release)", "store(limit, crate::sync::Relaxed)"), ("limit", "load(Acquire)", "load(crate::sync::Relaxed)")], SET, WRITERS),
+    mutant("mirror-not-written", "limiter.rs", "install", "inner.hot.limit.store(limit, Release);", "let _ = limit;", SET, WRITERS),
+    mutant("configuration-dropped-at-once", "limiter.rs", "install", "guard.defer(move || drop(replaced));", "drop(replaced);", POLICY),
+    mutant("policy-not-replaced", "limiter.rs", "install", "inner.hot.policy.store(Arc::as_ptr(&config).cast_mut(), Release);", "", POLICY),
+    mutants("policy-relaxed", "limiter.rs", [("install", "cast_mut(), Release)", "cast_mut(), crate::sync::Relaxed)"), ("pinned_config", "load(Acquire)", "load(crate::sync::Relaxed)")], POLICY),
+    mutant("writers-do-not-wait", "limiter.rs", "install", "let _writer = inner.writers.lock();", "let _ = &inner.writers;", WRITERS),
+    mutants("mirror-written-first", "limiter.rs", [("install", "let replaced = inner.config.swap(config);", "inner.hot.limit.store(limit, Release); let replaced = inner.config.swap(config);"), ("install", "        inner.hot.limit.store(limit, Release);\n        Ok(true)", "        Ok(true)")], SET, WRITERS),
+    mutants("mirror-relaxed", "limiter.rs", [("install", "store(limit, Release)", "store(limit, crate::sync::Relaxed)"), ("limit", "load(Acquire)", "load(crate::sync::Relaxed)")], SET, WRITERS),
 
     # The epochs.
     mutants("retired-at-once", "epoch.rs", [("retire", "self.defer(move || {", "let at_once = |act: Box<dyn FnOnce()>| act(); at_once(Box::new(move || {"), ("retire", "        });\n    }", "        }));\n    }")], "real:" + GROWTH),
@@ -199,34 +239,29 @@ MUTANTS = [
 # Why a fault is none: nothing that may be observed changes.
 EQUIVALENT = {
     "publish-release-only": "The publisher reads nothing through the exchange: it has its counter, and goes on with the "
-    "roster it had. When the exchange fails, the value read is only compared with; the next look loads the header with "
-    "Acquire, and by coherence sees at least that value.",
+    "list it had. When the exchange fails, the value read is only compared with; the next look loads the header with "
+    "Acquire, and by coherence sees at least that value. All it may cost is a turn: the list is loaded before the header.",
     "claim-relaxed": "A header value never comes back: a claim bit goes with a new version or in a closed bin. So the "
     "exchange reads the very store that `find` has read with Acquire. Towards readers, the Release of the writes to key "
     "and counter, which follow the claim, carries it; and a relaxed exchange continues the release sequence of the "
-    "publications before.",
+    "publications before. That a release comes before the admission that takes its place rests, where the word is a new "
+    "one, on the third sentence of `epoch.rs` as far as this exchange is concerned.",
     "close-release-only": "The look that follows loads the header with Acquire and reads the closing or what comes after "
     "it, which is in the release sequence of every publication so far: the header is changed by read-modify-writes only.",
-    "key-write-relaxed": "Who meets the new key in a slot that is not published yet acts on it only if the counter it "
-    "reads next is not dead. The old one is dead for everybody who is pinned (its stamp has expired), so it is the new "
-    "one, whose Release carries the claim.",
-    "stamp-acquire-only": "Only pinned threads stamp, and what they have seen is freed or used again a grace period later: "
-    "their unpinning comes before that, and orders it.",
-    "clock-read-relaxed": "A late admission on a reused word would have to read a value that comes from this very read "
-    "(through the claim, the new count and its release): a cycle of program order and reads-from, which no machine "
-    "and no compiler makes. An older value only delays the reuse.",
+    "key-write-relaxed": "A thread that meets the new key in a slot that is not published yet acts on it only if the "
+    "counter it reads next is not dead. The old one is dead for everybody who is pinned (its stamp has expired), so it is "
+    "the new one, whose Release carries the claim.",
+    "stamp-acquire-only": "A stamp is a read-modify-write in the release sequence of the releases before it. Only pinned "
+    "threads stamp, and what they have seen is freed or used again a grace period later: by the second sentence of "
+    "`epoch.rs` their pins come before that.",
+    "clock-read-relaxed": "A late admission on a reused word is an exchange that acquires, through the Release of the new "
+    "client's first count, all that the thread had done that used the place again, its reading of the clock first. That "
+    "reading would have met a tick which waited for the late thread's own pin, so which comes after that exchange: and a "
+    "read does not see a write that it comes before. An older value only delays the reuse.",
     "clock-moved-relaxed": "As `clock-read-relaxed`.",
-    "request-relaxed": "Deferring is ordered after the tick before by what both kinds of epoch do: a lock, or sequentially "
-    "consistent fences on either side of the flag. The contract in `epoch.rs` does not say so, so the product asks.",
-    "request-answered-relaxed": "As `request-relaxed`.",
-    "drained-relaxed": "Who advanced the mark was pinned, and the segment is freed a grace period after the mark was read: "
-    "the unpinning orders it.",
-    "touch-acquires-nothing": "On success the value read is null, with nothing behind it. On failure `spot` loads again "
+    "touch-acquires-nothing": "On success the value read is null, with nothing behind it. On failure `state` loads again "
     "with Acquire, and by coherence sees at least that value.",
-    "gone-counted-relaxed": "The level is freed a grace period later; who counted was pinned, so the unpinning orders it. "
-    "The number itself is exact, being changed by read-modify-writes.",
-    "gone-read-relaxed": "As `gone-counted-relaxed`.",
-    "roster-put-release-only": "The exchange reads the very store that `load` has read with Acquire: under a guard no "
+    "list-put-release-only": "The exchange reads the very store that `load` has read with Acquire: under a guard no "
     "address comes back.",
     "mirror-written-first": "Both are written before `set_config` returns, under the writers' lock; a call that starts "
     "meanwhile may decide by either configuration.",

@@ -15,6 +15,8 @@ compile_error!("`connlimit_loom` needs `--cfg crossbeam_loom`: without it loom c
 compile_error!("`crossbeam_loom` needs `--cfg connlimit_loom`: without it loom cannot see connlimit's atomics");
 #[cfg(all(connlimit_ideal, not(connlimit_model)))]
 compile_error!("`connlimit_ideal` is a kind of model: it needs `--cfg connlimit_model` and what goes with that");
+#[cfg(all(connlimit_wide, not(connlimit_loom)))]
+compile_error!("`connlimit_wide` is for models of loom's");
 #[cfg(all(connlimit_shuttle, not(connlimit_ideal)))]
 compile_error!("`connlimit_shuttle` needs `--cfg connlimit_ideal`: shuttle cannot see crossbeam's atomics");
 

@@ -5,7 +5,7 @@
 //! that level needs memory before the large one can go. So a part of the bound is kept for that, out of reach for
 //! everything else.
 
-use crate::sync::{Arc, AtomicUsize, Relaxed};
+use crate::sync::{Acquire, Arc, AtomicUsize, Relaxed, Release};
 
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -52,8 +52,10 @@ impl Budget {
     pub(super) fn give_back(&self, bytes: usize) {
         // ORDERING: Relaxed, as above.
         self.reserved.fetch_sub(bytes, Relaxed);
-        // ORDERING: Relaxed; a thread that still reads the old number is rejected once more for want of room.
-        self.returns.fetch_add(1, Relaxed);
+        // ORDERING: Release, pairs with `returns`. Without it: a thread sees the new number and the old sum, is denied, and
+        // notes that for a time after the memory has come back: nobody asks again. (model
+        // `growth_that_was_denied_is_tried_when_memory_has_come_back`)
+        self.returns.fetch_add(1, Release);
     }
 
     /// Bytes that are reserved now.
@@ -74,8 +76,9 @@ impl Budget {
 
     /// How often memory has come back so far.
     pub(super) fn returns(&self) -> usize {
-        // ORDERING: Relaxed; read before an attempt to reserve, so that what comes back after it is not missed.
-        self.returns.load(Relaxed)
+        // ORDERING: Acquire, pairs with `give_back`. Read before an attempt to reserve, so that what comes back after it is
+        // not missed.
+        self.returns.load(Acquire)
     }
 
     /// Notes that a larger level was denied, by a thread that read `returns` before it asked.

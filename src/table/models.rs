@@ -1,21 +1,34 @@
 //! Models of the table: loom runs every interleaving (up to a bound on preemptions) of two or three threads on the
 //! real code, with bins of two slots and levels of one bin, so that everything happens early.
 //!
-//! Two tiers. With `--cfg connlimit_ideal` the epoch is its own specification and as eager as that allows: the
+//! Two tiers. With `--cfg connlimit_ideal` the epoch is its own specification, as eager and as weak as that allows: the
 //! protocol alone, explored deeply. Without, it is the real crossbeam-epoch on loom's atomics: fewer preemptions, but
 //! nothing about reclamation is taken on trust. What is freed too early, or without everybody's accesses coming
 //! before, is seen by [`Life`](crate::sync::Life); what is never freed, by loom's allocation tracking.
 //!
 //! Hash and key are the same number here: keys that are equal modulo four share a bin of the second level. (What a key has
-//! above its low byte is the hash's upper half: the lot by which inserts drain in passing. It is zero for most, and they do.)
+//! above its low byte is the hash's upper half: the ticket by which inserts drain in passing. It is zero for most, and they do.)
 
+#![cfg_attr(connlimit_wide, allow(dead_code, reason = "there are few of those models"))]
+
+#[cfg(not(connlimit_wide))]
 mod counter;
+#[cfg(not(connlimit_wide))]
 mod end;
+#[cfg(not(connlimit_wide))]
+mod full;
+#[cfg(not(connlimit_wide))]
 mod insert;
+#[cfg(not(connlimit_wide))]
 mod levels;
+#[cfg(not(connlimit_wide))]
 mod look;
+#[cfg(not(connlimit_wide))]
 mod reuse;
+#[cfg(connlimit_wide)]
+mod wide;
 
+#[cfg(not(connlimit_wide))]
 use super::counter::Counter;
 use super::*;
 use crate::epoch::PinNow;
@@ -24,13 +37,16 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 /// Explores `scenario` with one preemption, then with up to two, and so on: most faults need few, and what is cut in the
-/// end is the least likely. The environment may set another bound (`LOOM_MAX_PREEMPTIONS`) or time (`LOOM_MAX_SECONDS`).
+/// end is the least likely. The environment may set another bound (`LOOM_MAX_PREEMPTIONS`) or time (`LOOM_MAX_SECONDS`, and
+/// `LOOM_FIRST_SECONDS` for one preemption).
 pub(crate) fn model(name: &str, ideal: usize, real: usize, scenario: impl Fn() + Send + Sync + 'static) {
     fn env<T: std::str::FromStr>(name: &str) -> Option<T> {
         std::env::var(name).ok()?.parse().ok()
     }
     let most = env("LOOM_MAX_PREEMPTIONS").unwrap_or(if cfg!(connlimit_ideal) { ideal } else { real });
     let limit = Duration::from_secs(env("LOOM_MAX_SECONDS").unwrap_or(60));
+    // With one preemption a model has longer: cut before that, it says little.
+    let first = limit.max(Duration::from_secs(env("LOOM_FIRST_SECONDS").unwrap_or(120)));
     let scenario = std::sync::Arc::new(scenario);
     let executions = std::sync::Arc::new(AtomicU64::new(0));
     let start = Instant::now();
@@ -42,6 +58,7 @@ pub(crate) fn model(name: &str, ideal: usize, real: usize, scenario: impl Fn() +
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(bound).filter(|&bound| bound != UNBOUNDED);
         builder.max_branches = 1_000_000;
+        let limit = if bound == 1 { first } else { limit };
         builder.max_duration = Some(limit.saturating_sub(start.elapsed()));
         // How often loom looks at the time.
         builder.checkpoint_interval = 500;
@@ -67,12 +84,12 @@ const UNBOUNDED: usize = 99;
 /// A table, and per key the permits that are certainly out.
 struct World {
     table: Table<u32>,
-    out: std::sync::Arc<[AtomicI32; 9]>,
+    out: std::sync::Arc<[AtomicI32; 32]>,
 }
 
 /// A permit that is counted by the model as well.
 struct Out {
-    out: std::sync::Arc<[AtomicI32; 9]>,
+    out: std::sync::Arc<[AtomicI32; 32]>,
     key: u32,
     held: Option<CountGuard>,
 }
@@ -87,6 +104,13 @@ impl World {
         let mut table = Table::new(usize::MAX / 2, false).unwrap();
         table.fixed = true;
         Self::with(table)
+    }
+
+    /// With room for two levels, of one bin and of four, for one level of one bin beside them while the table shrinks, and
+    /// for `blocks` overflow blocks.
+    fn bounded(blocks: usize) -> Arc<Self> {
+        let levels = 2 * Level::<u32>::bytes(1) + Level::<u32>::bytes(4);
+        Self::with(Table::new(levels + blocks * size_of::<<u32 as Key>::Overflow>(), false).unwrap())
     }
 
     fn with(table: Table<u32>) -> Arc<Self> {

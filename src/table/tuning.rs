@@ -1,5 +1,8 @@
 //! Every size of the table, three times: for normal builds, for loom and for shuttle. Models want everything to happen
-//! early: bins that are full after two clients, segments of one bin (loom) or four (shuttle).
+//! early: bins that are full after two clients, segments of one bin (loom) or four (shuttle). A few of loom's models are
+//! about what that leaves out, and have segments of two bins with two inline slots each (`connlimit_wide`).
+
+const WIDE: bool = cfg!(connlimit_wide);
 
 const fn size(normal: usize, loom: usize, shuttle: usize) -> usize {
     if cfg!(connlimit_loom) {
@@ -13,12 +16,12 @@ const fn size(normal: usize, loom: usize, shuttle: usize) -> usize {
 
 /// Slots in a bin and in an overflow block, for IPv4 and for wide keys. A bin of IPv4 keys is one cache line, one of wide
 /// keys two; so are the blocks.
-pub(super) const INLINE: [usize; 2] = [size(6, 1, 2), size(5, 1, 2)];
+pub(super) const INLINE: [usize; 2] = [size(6, if WIDE { 2 } else { 1 }, 2), size(5, if WIDE { 2 } else { 1 }, 2)];
 pub(super) const OVERFLOW: [usize; 2] = [size(7, 1, 2), size(6, 1, 2)];
 
 /// Bins per segment: a page of IPv4 bins, two of wide ones. The largest piece that one call zeroes, and what a parked
 /// connection holds.
-pub(super) const BINS: usize = size(64, 1, 4);
+pub(super) const BINS: usize = size(64, if WIDE { 2 } else { 1 }, 4);
 
 /// Bins of the second level, if memory allows; after that each has twice as many as the one before. A large step keeps
 /// the levels few: a client that always has a connection stays where it was first seen, and each level in front of it
@@ -45,7 +48,7 @@ pub(super) const DRAIN_ONE_FULL_IN: usize = size(64, 1, 2);
 
 /// How often a client that found no room, but places that are about to be free, looks again; and how often the thread
 /// pins and flushes before each look. A tick of the grace clock takes two or three advances of the epoch.
-pub(super) const LOOKS_WHEN_FULL: usize = size(8, 2, 4);
+pub(super) const LOOKS_WHEN_FULL: usize = size(8, 4, 4);
 pub(super) const FLUSHES_PER_LOOK: usize = size(3, 1, 1);
 
 /// Free inline slots at which an insert looks for words to collect.

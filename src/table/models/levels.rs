@@ -243,3 +243,39 @@ fn shrink_meets_admission() {
         drop((first, second));
     });
 }
+
+/// What a connection's thread did comes before what the connection admitted in its place does, also where that is on
+/// another word: the client's first one was in a level that has been drained and taken off the list meanwhile.
+#[test]
+fn a_release_in_a_level_that_goes_happens_before_the_next_admission() {
+    model("a_release_in_a_level_that_goes_happens_before_the_next_admission", 3, 1, || {
+        const CLIENT: u32 = 0x301; // in the second segment of four
+        let world = World::new();
+        world.grow();
+        world.drain(0);
+        assert_eq!(world.levels(), 1);
+        let held = world.acquire(CLIENT, 1).unwrap();
+        world.grow();
+        // Two of the other three segments go now.
+        world.drain(0);
+        drop(world.acquire(0x302, 1).unwrap());
+        let data = Arc::new(loom::cell::UnsafeCell::new(0));
+        let (other, others) = (Arc::clone(&world), Arc::clone(&data));
+        let thread = thread::spawn(move || {
+            // SAFETY: loom checks that the accesses are ordered; nothing but the permit orders them.
+            others.with_mut(|data| unsafe { *data += 1 });
+            drop(held);
+            other.drain(0);
+        });
+        // All under one pin: the order must come from the table, not from pinning anew.
+        let guard = pin();
+        drop(world.table.acquire(0x303, 1, &guard));
+        world.table.drain(world.table.levels.load(&guard), 0, 4, &guard);
+        if let Ok(_held) = world.table.acquire(CLIENT, 1, &guard) {
+            // SAFETY: as above.
+            data.with_mut(|data| unsafe { *data += 1 });
+        }
+        drop(guard);
+        thread.join().unwrap();
+    });
+}
