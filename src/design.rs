@@ -158,3 +158,7 @@
 //! cache miss per look-up, an allocation and a deferred free per client, and a protocol to migrate pointers; reconnecting
 //! clients were two to three times slower. An open-addressed table whose counters move with growth makes every release
 //! look up its counter again, and couples the proof of counting with that of moving.
+//!
+//! # One admission, step by step
+//!
+//! [`docs::walkthrough`](crate::docs::walkthrough) goes through the source, with the files.

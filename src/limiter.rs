@@ -145,6 +145,10 @@ impl Limiter {
     /// A client at its limit is rejected without a write to the table, so that a flood does not slow the rest down. (With
     /// [counting](Config::with_counting), a shadow or a dry run, there are striped counters that note it.)
     ///
+    /// The connection is counted for as long as the permit lives. `let _ = limiter.try_acquire(peer)?;` drops it in the same
+    /// statement and counts nothing, and no lint that is on by default sees it; `#![warn(let_underscore_drop)]` does. Bind
+    /// it to a name, or tie it to the stream with a [`LimitedStream`](crate::LimitedStream).
+    ///
     /// # Errors
     ///
     /// [`Rejected::ClientLimit`] when the client is at its limit, [`Rejected::TableFull`] when it is new and the

@@ -13,7 +13,7 @@ pub(crate) use real::{Id, Process, Writers, current, id};
 
 #[cfg(not(connlimit_model))]
 mod real {
-    use crate::sync::{AcqRel, Acquire, AtomicPtr, AtomicUsize, Relaxed, Release, lock};
+    use crate::sync::{AcqRel, Acquire, AtomicPtr, AtomicUsize, Relaxed, lock};
     use core::ops::Deref;
     use core::ptr;
     use crossbeam_epoch::Collector;
@@ -73,7 +73,7 @@ mod real {
         // ORDERING: Relaxed; there is one thread.
         FORKS.fetch_add(1, Relaxed);
         // ORDERING: Release, as in `current`.
-        CURRENT.store(ptr::null_mut(), Release);
+        CURRENT.store(ptr::null_mut(), crate::sync::Release);
     }
 
     #[cfg(all(unix, not(miri)))]

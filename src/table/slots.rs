@@ -111,6 +111,7 @@ pub(crate) struct SlotArray<C, const N: usize> {
 impl<C, const N: usize> SlotArray<C, N> {
     /// Whether that is so for an array at `offset` in a line.
     #[cfg(not(connlimit_model))]
+    #[allow(dead_code, reason = "rustc 1.85 does not see that anonymous constants use it")]
     pub(super) const fn is_well_placed(offset: usize) -> bool {
         let first = (offset + core::mem::offset_of!(Self, counters)) % LINE;
         first >= size_of::<u64>() && first + size_of::<[Counter; N]>() <= LINE
