@@ -47,6 +47,7 @@ mod limiter;
 mod permit;
 mod process;
 mod rejected;
+mod acquire;
 mod limited_stream;
 pub mod net;
 pub mod datagram;
@@ -62,6 +63,7 @@ pub mod design;
 #[cfg(all(test, connlimit_shuttle))]
 mod scenarios;
 
+pub use acquire::Acquire;
 #[doc(inline)]
 pub use client::Client;
 #[doc(inline)]
