@@ -116,6 +116,7 @@ mod permit;
 mod registry;
 mod process;
 mod rejected;
+mod acquire;
 mod limited_stream;
 pub mod net;
 pub mod datagram;
@@ -132,6 +133,7 @@ pub mod docs;
 #[cfg(all(test, connlimit_shuttle))]
 mod scenarios;
 
+pub use acquire::Acquire;
 #[doc(inline)]
 pub use client::Client;
 #[doc(inline)]

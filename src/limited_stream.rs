@@ -20,6 +20,8 @@ use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 /// One stream may hold the permits of several limiters: `LimitedStream<LimitedStream<TcpStream>>`. The stream is closed first
 /// there too.
 ///
+/// `P` is the permit of the limiter that admitted it: [`Permit`], unless that is [another one](crate::Acquire).
+///
 /// # What is not promised
 ///
 /// A socket that was duplicated (`TcpStream::try_clone`) stays open for as long as the duplicate lives, and the
@@ -45,14 +47,14 @@ use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct LimitedStream<S> {
+pub struct LimitedStream<S, P = Permit> {
     stream: S,
-    permit: Permit,
+    permit: P,
 }
 
-impl<S> LimitedStream<S> {
+impl<S, P> LimitedStream<S, P> {
     /// Ties `permit` to `stream`.
-    pub const fn new(stream: S, permit: Permit) -> Self {
+    pub const fn new(stream: S, permit: P) -> Self {
         Self { stream, permit }
     }
 
@@ -67,7 +69,7 @@ impl<S> LimitedStream<S> {
     }
 
     /// The permit, which stays where it is.
-    pub const fn permit(&self) -> &Permit {
+    pub const fn permit(&self) -> &P {
         &self.permit
     }
 
@@ -76,12 +78,12 @@ impl<S> LimitedStream<S> {
     ///
     /// This is the way to put another layer around the stream, such as TLS, and to tie the permit to that:
     /// `let (stream, permit) = limited.into_parts(); LimitedStream::new(wrap(stream), permit)`.
-    pub fn into_parts(self) -> (S, Permit) {
+    pub fn into_parts(self) -> (S, P) {
         (self.stream, self.permit)
     }
 }
 
-impl<S: Read> Read for LimitedStream<S> {
+impl<S: Read, P> Read for LimitedStream<S, P> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream.read(buf)
     }
@@ -91,7 +93,7 @@ impl<S: Read> Read for LimitedStream<S> {
     }
 }
 
-impl<S: Write> Write for LimitedStream<S> {
+impl<S: Write, P> Write for LimitedStream<S, P> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.stream.write(buf)
     }
@@ -106,7 +108,7 @@ impl<S: Write> Write for LimitedStream<S> {
 }
 
 /// As for `&TcpStream`: one thread may read while another writes.
-impl<'a, S> Read for &'a LimitedStream<S>
+impl<'a, S, P> Read for &'a LimitedStream<S, P>
 where
     &'a S: Read,
 {
@@ -120,7 +122,7 @@ where
 }
 
 /// As for `&TcpStream`: one thread may write while another reads.
-impl<'a, S> Write for &'a LimitedStream<S>
+impl<'a, S, P> Write for &'a LimitedStream<S, P>
 where
     &'a S: Write,
 {
@@ -138,28 +140,28 @@ where
 }
 
 #[cfg(unix)]
-impl<S: AsFd> AsFd for LimitedStream<S> {
+impl<S: AsFd, P> AsFd for LimitedStream<S, P> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
 }
 
 #[cfg(unix)]
-impl<S: AsRawFd> AsRawFd for LimitedStream<S> {
+impl<S: AsRawFd, P> AsRawFd for LimitedStream<S, P> {
     fn as_raw_fd(&self) -> RawFd {
         self.stream.as_raw_fd()
     }
 }
 
 #[cfg(windows)]
-impl<S: AsSocket> AsSocket for LimitedStream<S> {
+impl<S: AsSocket, P> AsSocket for LimitedStream<S, P> {
     fn as_socket(&self) -> BorrowedSocket<'_> {
         self.stream.as_socket()
     }
 }
 
 #[cfg(windows)]
-impl<S: AsRawSocket> AsRawSocket for LimitedStream<S> {
+impl<S: AsRawSocket, P> AsRawSocket for LimitedStream<S, P> {
     fn as_raw_socket(&self) -> RawSocket {
         self.stream.as_raw_socket()
     }

@@ -26,13 +26,16 @@ mod listen;
 pub use accept_error::AcceptError;
 pub use listen::Listen;
 
-use crate::{Client, LimitedStream, Limiter, Rejected};
+use crate::{Acquire, Client, LimitedStream, Limiter, Rejected};
 use core::{fmt, time::Duration};
 use std::{io, thread};
 
 /// How long [`LimitedListener::accept`] waits before it tries again when the machine is out of descriptors or
 /// memory: 50 ms, so that a descriptor that comes free is used soon and waiting costs twenty calls a second.
 pub const EXHAUSTION_PAUSE: Duration = Duration::from_millis(50);
+
+/// An admitted connection and the address of its peer.
+pub type Accepted<L, A = Limiter> = (LimitedStream<<L as Listen>::Stream, <A as Acquire>::Permit>, <L as Listen>::Addr);
 
 type OnRejected<L> = dyn FnMut(<L as Listen>::Stream, <L as Listen>::Addr, Rejected) + Send;
 type OnError = dyn FnMut(&io::Error) + Send;
@@ -64,17 +67,17 @@ type CountAs<L> = dyn FnMut(&<L as Listen>::Stream, &<L as Listen>::Addr) -> Cli
 /// assert_eq!(limiter.open_connections(peer), 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub struct LimitedListener<L: Listen> {
+pub struct LimitedListener<L: Listen, A: Acquire = Limiter> {
     listener: L,
-    limiter: Limiter,
+    limiter: A,
     count_as: Option<Box<CountAs<L>>>,
     on_rejected: Option<Box<OnRejected<L>>>,
     on_error: Option<Box<OnError>>,
 }
 
-impl<L: Listen> LimitedListener<L> {
+impl<L: Listen, A: Acquire> LimitedListener<L, A> {
     /// Guards `listener` with `limiter`. Keep a clone of the limiter to read counts or to change the limit later.
-    pub const fn new(listener: L, limiter: Limiter) -> Self {
+    pub const fn new(listener: L, limiter: A) -> Self {
         Self { listener, limiter, count_as: None, on_rejected: None, on_error: None }
     }
 
@@ -155,7 +158,7 @@ impl<L: Listen> LimitedListener<L> {
     ///
     /// What the listener returned, when it is none of the above: a socket that would block, was shut down, or is not
     /// listening. Nothing has been counted.
-    pub fn accept(&mut self) -> io::Result<(LimitedStream<L::Stream>, L::Addr)> {
+    pub fn accept(&mut self) -> io::Result<Accepted<L, A>> {
         loop {
             let (stream, addr) = match self.listener.accept() {
                 Ok(connection) => connection,
@@ -181,7 +184,7 @@ impl<L: Listen> LimitedListener<L> {
 
     /// An endless iterator over [`accept`](Self::accept). After an error it goes on; whether to stop is up to the
     /// loop that uses it.
-    pub fn incoming(&mut self) -> impl Iterator<Item = io::Result<(LimitedStream<L::Stream>, L::Addr)>> + '_ {
+    pub fn incoming(&mut self) -> impl Iterator<Item = io::Result<Accepted<L, A>>> + '_ {
         core::iter::from_fn(|| Some(self.accept()))
     }
 
@@ -191,7 +194,7 @@ impl<L: Listen> LimitedListener<L> {
     }
 
     /// The limiter.
-    pub const fn limiter(&self) -> &Limiter {
+    pub const fn limiter(&self) -> &A {
         &self.limiter
     }
 
@@ -215,7 +218,7 @@ impl<L: Listen> LimitedListener<L> {
     }
 }
 
-impl<L: Listen + fmt::Debug> fmt::Debug for LimitedListener<L> {
+impl<L: Listen + fmt::Debug, A: Acquire + fmt::Debug> fmt::Debug for LimitedListener<L, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LimitedListener")
             .field("listener", &self.listener)

@@ -2,8 +2,8 @@
 
 use connlimit::config::{Embedded, EmbeddedPolicy};
 use connlimit::{Client, Config, Limiter};
+use core::net::Ipv6Addr;
 use proptest::prelude::*;
-use std::net::Ipv6Addr;
 
 fn address() -> impl Strategy<Value = Ipv6Addr> {
     // Plain addresses, IPv4-mapped ones, and those of the well-known NAT64 prefix, 6to4 and Teredo.

@@ -41,32 +41,33 @@ pub use connlimit_tokio;
 pub use peer::{PeerAddr, attached_peer, connection_info, limit_requests};
 
 use axum::serve::Listener;
+use connlimit::{Acquire, Limiter};
 use connlimit_tokio::{Accepted, LimitedListener, LimitedStream, Listen};
 use core::future::poll_fn;
 use std::io;
 
 /// Admitted connections as the listener that [`axum::serve()`] takes.
 #[derive(Debug)]
-pub struct Incoming<L: Listen>(LimitedListener<L>);
+pub struct Incoming<L: Listen, A: Acquire = Limiter>(LimitedListener<L, A>);
 
-impl<L: Listen> Incoming<L> {
+impl<L: Listen, A: Acquire> Incoming<L, A> {
     /// Admits what `listener` admits.
     #[must_use]
-    pub const fn new(listener: LimitedListener<L>) -> Self {
+    pub const fn new(listener: LimitedListener<L, A>) -> Self {
         Self(listener)
     }
 
     /// The limited listener.
-    pub const fn get_ref(&self) -> &LimitedListener<L> {
+    pub const fn get_ref(&self) -> &LimitedListener<L, A> {
         &self.0
     }
 }
 
-impl<L: Listen> Listener for Incoming<L> {
-    type Io = LimitedStream<L::Stream>;
+impl<L: Listen, A: Acquire + Send + 'static> Listener for Incoming<L, A> {
+    type Io = LimitedStream<L::Stream, A::Permit>;
     type Addr = L::Addr;
 
-    async fn accept(&mut self) -> Accepted<L> {
+    async fn accept(&mut self) -> Accepted<L, A> {
         poll_fn(|cx| self.0.poll_accept_always(cx)).await
     }
 

@@ -7,7 +7,7 @@ use crate::member::{Member, Reaped};
 use crate::permit::SharedPermit;
 use crate::region::{self, Head, Region};
 use crate::table::{Lane, Refusal, Table};
-use connlimit::{Client, Config, Rejected};
+use connlimit::{Acquire, Client, Config, Rejected};
 use core::fmt;
 use core::net::IpAddr;
 use std::io;
@@ -340,6 +340,16 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.member.leave(with_table!(&self.table, table => table.holds_nothing()));
+    }
+}
+
+/// So that listeners and streams of the other crates take it in place of a [`Limiter`](connlimit::Limiter).
+impl Acquire for SharedLimiter {
+    type Permit = SharedPermit;
+
+    #[inline]
+    fn try_acquire(&self, client: Client) -> Result<SharedPermit, Rejected> {
+        self.acquire(client, u32::MAX)
     }
 }
 

@@ -7,6 +7,7 @@
 //! [`LimitedListener::accept`](crate::LimitedListener::accept) yields in a `TokioIo`.
 
 use crate::{LimitedListener, Listen};
+use connlimit::Acquire;
 use core::{error::Error, future::poll_fn, pin::pin, task::Poll};
 use hyper::{
     Request, Response,
@@ -57,14 +58,15 @@ pub use hyper_util;
 /// connlimit_tokio::hyper::serve(listener, connlimit_tokio::hyper::builder(), service, ctrl_c).await
 /// # }
 /// ```
-pub async fn serve<L, M, S, B>(
-    mut listener: LimitedListener<L>,
+pub async fn serve<L, M, S, B, A>(
+    mut listener: LimitedListener<L, A>,
     builder: auto::Builder<TokioExecutor>,
     mut service: M,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()>
 where
     L: Listen,
+    A: Acquire,
     M: FnMut(&L::Addr) -> S,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
     S::Future: Send + 'static,

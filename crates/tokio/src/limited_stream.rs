@@ -25,6 +25,8 @@ use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 /// One stream may hold the permits of several limiters: `LimitedStream<LimitedStream<TcpStream>>`. The stream is closed first
 /// there too.
 ///
+/// `P` is the permit of the limiter that admitted it: [`Permit`], unless that is [another one](connlimit::Acquire).
+///
 /// # What is not promised
 ///
 /// There is no conversion into a raw descriptor, because it would release the permit of a socket that stays open: take
@@ -53,11 +55,11 @@ use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct LimitedStream<S>(connlimit::LimitedStream<S>);
+pub struct LimitedStream<S, P = Permit>(connlimit::LimitedStream<S, P>);
 
-impl<S> LimitedStream<S> {
+impl<S, P> LimitedStream<S, P> {
     /// Ties `permit` to `stream`.
-    pub const fn new(stream: S, permit: Permit) -> Self {
+    pub const fn new(stream: S, permit: P) -> Self {
         Self(connlimit::LimitedStream::new(stream, permit))
     }
 
@@ -72,7 +74,7 @@ impl<S> LimitedStream<S> {
     }
 
     /// The permit, which stays where it is.
-    pub const fn permit(&self) -> &Permit {
+    pub const fn permit(&self) -> &P {
         self.0.permit()
     }
 
@@ -81,33 +83,33 @@ impl<S> LimitedStream<S> {
     ///
     /// This is the way to put another layer around the stream, such as TLS, and to tie the permit to that:
     /// `let (stream, permit) = limited.into_parts(); LimitedStream::new(wrap(stream), permit)`.
-    pub fn into_parts(self) -> (S, Permit) {
+    pub fn into_parts(self) -> (S, P) {
         self.0.into_parts()
     }
 }
 
 /// The permit goes along.
-impl<S> From<connlimit::LimitedStream<S>> for LimitedStream<S> {
-    fn from(stream: connlimit::LimitedStream<S>) -> Self {
+impl<S, P> From<connlimit::LimitedStream<S, P>> for LimitedStream<S, P> {
+    fn from(stream: connlimit::LimitedStream<S, P>) -> Self {
         Self(stream)
     }
 }
 
 /// The permit goes along.
-impl<S> From<LimitedStream<S>> for connlimit::LimitedStream<S> {
-    fn from(stream: LimitedStream<S>) -> Self {
+impl<S, P> From<LimitedStream<S, P>> for connlimit::LimitedStream<S, P> {
+    fn from(stream: LimitedStream<S, P>) -> Self {
         stream.0
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for LimitedStream<S, P> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(self.get_mut().get_mut()).poll_read(cx, buf)
     }
 }
 
 /// Shutting down is half of a close: the permit stays until the stream is dropped.
-impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
+impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for LimitedStream<S, P> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(self.get_mut().get_mut()).poll_write(cx, buf)
     }
@@ -134,28 +136,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
 }
 
 #[cfg(unix)]
-impl<S: AsFd> AsFd for LimitedStream<S> {
+impl<S: AsFd, P> AsFd for LimitedStream<S, P> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
 #[cfg(unix)]
-impl<S: AsRawFd> AsRawFd for LimitedStream<S> {
+impl<S: AsRawFd, P> AsRawFd for LimitedStream<S, P> {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 }
 
 #[cfg(windows)]
-impl<S: AsSocket> AsSocket for LimitedStream<S> {
+impl<S: AsSocket, P> AsSocket for LimitedStream<S, P> {
     fn as_socket(&self) -> BorrowedSocket<'_> {
         self.0.as_socket()
     }
 }
 
 #[cfg(windows)]
-impl<S: AsRawSocket> AsRawSocket for LimitedStream<S> {
+impl<S: AsRawSocket, P> AsRawSocket for LimitedStream<S, P> {
     fn as_raw_socket(&self) -> RawSocket {
         self.0.as_raw_socket()
     }

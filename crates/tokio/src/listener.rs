@@ -2,7 +2,7 @@
 
 use crate::LimitedStream;
 use crate::{Listen, Rejecter, Rejection, backoff::Backoff};
-use connlimit::{Client, Limiter, net::AcceptError};
+use connlimit::{Acquire, Client, Limiter, net::AcceptError};
 use core::{
     fmt,
     future::poll_fn,
@@ -43,23 +43,23 @@ use std::io;
 /// }
 /// # }
 /// ```
-pub struct LimitedListener<L: Listen> {
+pub struct LimitedListener<L: Listen, A: Acquire = Limiter> {
     source: Source<L>,
-    limiter: Limiter,
+    limiter: A,
     count_as: Option<CountAs<L>>,
     rejecter: Rejecter<L::Stream>,
 }
 
 /// An admitted connection and the address of its peer.
-pub type Accepted<L> = (LimitedStream<<L as Listen>::Stream>, <L as Listen>::Addr);
+pub type Accepted<L, A = Limiter> = (LimitedStream<<L as Listen>::Stream, <A as Acquire>::Permit>, <L as Listen>::Addr);
 
 type OnError = Box<dyn FnMut(&io::Error) + Send>;
 type CountAs<L> = Box<dyn FnMut(&<L as Listen>::Stream, &<L as Listen>::Addr) -> Client + Send>;
 
-impl<L: Listen> LimitedListener<L> {
+impl<L: Listen, A: Acquire> LimitedListener<L, A> {
     /// Guards `listener` with `limiter`. Connections over the limit are closed.
     #[must_use]
-    pub fn new(listener: L, limiter: Limiter) -> Self {
+    pub fn new(listener: L, limiter: A) -> Self {
         Self { source: Source::new(listener), limiter, count_as: None, rejecter: Rejecter::default() }
     }
 
@@ -96,7 +96,7 @@ impl<L: Listen> LimitedListener<L> {
     /// # Panics
     ///
     /// Outside a Tokio runtime that has its time driver, as everything does that sleeps.
-    pub async fn accept(&mut self) -> io::Result<Accepted<L>> {
+    pub async fn accept(&mut self) -> io::Result<Accepted<L, A>> {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
@@ -109,7 +109,7 @@ impl<L: Listen> LimitedListener<L> {
     /// # Panics
     ///
     /// As [`accept`](Self::accept) does.
-    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted<L>>> {
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted<L, A>>> {
         loop {
             let (stream, addr) = ready!(self.source.poll_accept(cx))?;
             let client = match &mut self.count_as {
@@ -129,7 +129,7 @@ impl<L: Listen> LimitedListener<L> {
     /// # Panics
     ///
     /// As [`accept`](Self::accept) does.
-    pub fn poll_accept_always(&mut self, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
+    pub fn poll_accept_always(&mut self, cx: &mut Context<'_>) -> Poll<Accepted<L, A>> {
         loop {
             match ready!(self.poll_accept(cx)) {
                 Ok(accepted) => return Poll::Ready(accepted),
@@ -147,7 +147,7 @@ impl<L: Listen> LimitedListener<L> {
     }
 
     /// The limiter that decides.
-    pub const fn limiter(&self) -> &Limiter {
+    pub const fn limiter(&self) -> &A {
         &self.limiter
     }
 
@@ -157,7 +157,7 @@ impl<L: Listen> LimitedListener<L> {
     }
 }
 
-impl<L: Listen> fmt::Debug for LimitedListener<L> {
+impl<L: Listen, A: Acquire + fmt::Debug> fmt::Debug for LimitedListener<L, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LimitedListener")
             .field("limiter", &self.limiter)

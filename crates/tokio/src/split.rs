@@ -28,14 +28,14 @@ use tokio::net::{TcpStream, tcp};
 /// }
 /// ```
 #[derive(Debug)]
-pub struct LimitedHalf<H> {
+pub struct LimitedHalf<H, P = Permit> {
     // Dropped in this order: when the last half lets go of the permit, both have let go of the socket.
     half: H,
-    permit: Arc<Permit>,
+    permit: Arc<P>,
 }
 
-impl<H> LimitedHalf<H> {
-    fn pair<R>(reader: R, writer: H, permit: Permit) -> (LimitedHalf<R>, Self) {
+impl<H, P> LimitedHalf<H, P> {
+    fn pair<R>(reader: R, writer: H, permit: P) -> (LimitedHalf<R, P>, Self) {
         let permit = Arc::new(permit);
         let reader = LimitedHalf { half: reader, permit: Arc::clone(&permit) };
         let writer = Self { half: writer, permit };
@@ -53,18 +53,18 @@ impl<H> LimitedHalf<H> {
     }
 
     /// The permit that both halves share, which stays where it is.
-    pub fn permit(&self) -> &Permit {
+    pub fn permit(&self) -> &P {
         &self.permit
     }
 }
 
-impl LimitedStream<TcpStream> {
+impl<P> LimitedStream<TcpStream, P> {
     /// Splits into halves that can be moved to different tasks.
     ///
     /// As in Tokio, dropping the writing half shuts down that direction. The permit is released, and the socket
     /// closed, when both halves are dropped.
     #[must_use]
-    pub fn into_split(self) -> (LimitedHalf<tcp::OwnedReadHalf>, LimitedHalf<tcp::OwnedWriteHalf>) {
+    pub fn into_split(self) -> (LimitedHalf<tcp::OwnedReadHalf, P>, LimitedHalf<tcp::OwnedWriteHalf, P>) {
         let (stream, permit) = self.into_parts();
         let (reader, writer) = stream.into_split();
         LimitedHalf::pair(reader, writer, permit)
@@ -76,13 +76,13 @@ mod unix {
     use super::{LimitedHalf, LimitedStream};
     use tokio::net::{UnixStream, unix};
 
-    impl LimitedStream<UnixStream> {
+    impl<P> LimitedStream<UnixStream, P> {
         /// Splits into halves that can be moved to different tasks.
         ///
         /// As in Tokio, dropping the writing half shuts down that direction. The permit is released, and the socket
         /// closed, when both halves are dropped.
         #[must_use]
-        pub fn into_split(self) -> (LimitedHalf<unix::OwnedReadHalf>, LimitedHalf<unix::OwnedWriteHalf>) {
+        pub fn into_split(self) -> (LimitedHalf<unix::OwnedReadHalf, P>, LimitedHalf<unix::OwnedWriteHalf, P>) {
             let (stream, permit) = self.into_parts();
             let (reader, writer) = stream.into_split();
             LimitedHalf::pair(reader, writer, permit)
@@ -90,13 +90,13 @@ mod unix {
     }
 }
 
-impl<H: AsyncRead + Unpin> AsyncRead for LimitedHalf<H> {
+impl<H: AsyncRead + Unpin, P> AsyncRead for LimitedHalf<H, P> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().half).poll_read(cx, buf)
     }
 }
 
-impl<H: AsyncWrite + Unpin> AsyncWrite for LimitedHalf<H> {
+impl<H: AsyncWrite + Unpin, P> AsyncWrite for LimitedHalf<H, P> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().half).poll_write(cx, buf)
     }

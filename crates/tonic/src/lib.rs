@@ -33,7 +33,7 @@ pub use connlimit_http;
 pub use connlimit_tokio;
 pub use tonic;
 
-use connlimit::Limiter;
+use connlimit::{Acquire, Limiter, Permit};
 use connlimit_http::ConnectionInfoLayer;
 use connlimit_tokio::{LimitedListener, LimitedStream, Listen};
 use core::{
@@ -51,17 +51,17 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 ///
 /// It yields an error only where [`LimitedListener::accept`] does.
 #[derive(Debug)]
-pub struct Incoming<L: Listen>(LimitedListener<L>);
+pub struct Incoming<L: Listen, A: Acquire = Limiter>(LimitedListener<L, A>);
 
-impl<L: Listen<Addr = SocketAddr>> Incoming<L> {
+impl<L: Listen<Addr = SocketAddr>, A: Acquire> Incoming<L, A> {
     /// Admits what `listener` admits.
-    pub const fn new(listener: LimitedListener<L>) -> Self {
+    pub const fn new(listener: LimitedListener<L, A>) -> Self {
         Self(listener)
     }
 }
 
-impl<L: Listen<Addr = SocketAddr>> Stream for Incoming<L> {
-    type Item = io::Result<Connection<L::Stream>>;
+impl<L: Listen<Addr = SocketAddr>, A: Acquire> Stream for Incoming<L, A> {
+    type Item = io::Result<Connection<L::Stream, A::Permit>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let accepted = self.get_mut().0.poll_accept(cx);
@@ -70,24 +70,24 @@ impl<L: Listen<Addr = SocketAddr>> Stream for Incoming<L> {
 }
 
 // Polling goes through `&mut LimitedListener`; nothing in it is pinned in place.
-impl<L: Listen> Unpin for Incoming<L> {}
+impl<L: Listen, A: Acquire> Unpin for Incoming<L, A> {}
 
 /// An admitted connection that knows its peer: `Request::remote_addr` is the address it was counted for, behind a
 /// trusted proxy too.
 #[derive(Debug)]
-pub struct Connection<S> {
-    stream: LimitedStream<S>,
+pub struct Connection<S, P = Permit> {
+    stream: LimitedStream<S, P>,
     peer: SocketAddr,
 }
 
-impl<S> Connection<S> {
+impl<S, P> Connection<S, P> {
     /// The limited stream.
-    pub const fn get_ref(&self) -> &LimitedStream<S> {
+    pub const fn get_ref(&self) -> &LimitedStream<S, P> {
         &self.stream
     }
 }
 
-impl<S: Connected<ConnectInfo = TcpConnectInfo>> Connected for Connection<S> {
+impl<S: Connected<ConnectInfo = TcpConnectInfo>, P> Connected for Connection<S, P> {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
@@ -95,13 +95,13 @@ impl<S: Connected<ConnectInfo = TcpConnectInfo>> Connected for Connection<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Connection<S, P> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for Connection<S, P> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
