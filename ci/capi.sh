@@ -13,7 +13,7 @@ cargo test --locked -p connlimit-capi --lib
 cargo test --locked -p connlimit-capi --test abi -- --include-ignored
 
 cargo build --locked --release -p connlimit-capi
-declared=$(grep -o 'connlimit_[a-z_]*(' capi/include/connlimit.h | tr -d '(' | sort)
+declared=$(grep -o 'connlimit_[a-z_]*(' crates/capi/include/connlimit.h | tr -d '(' | sort)
 exported=$(nm -D --defined-only "${CARGO_TARGET_DIR:-target}/release/libconnlimit_capi.so" | awk '{ print $3 }' | sort)
 [[ $declared == "$exported" ]] ||
   fail "the header declares"$'\n'"$declared"$'\n'"but the library exports"$'\n'"$exported"

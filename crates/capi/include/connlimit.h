@@ -1,7 +1,7 @@
 #ifndef CONNLIMIT_H
 #define CONNLIMIT_H
 
-/* Generated from capi/src by cbindgen; `capi/README.md` says how to renew it. */
+/* Generated from crates/capi/src by cbindgen; `crates/capi/README.md` says how to renew it. */
 
 #include <stddef.h>
 #include <stdint.h>
