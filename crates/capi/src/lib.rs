@@ -1,30 +1,40 @@
 //! The C ABI of `connlimit`, for servers in C and whatever can call C. Unix only.
 //!
-//! Each function returns a [`Status`]; no panic leaves one. The header is `include/connlimit.h`, the
-//! ownership rules are in this package's README.
+//! Each function returns a [`Status`]; no panic leaves one. The header is `include/connlimit.h`: what it says at its top
+//! holds for all functions. This package's README says how to build and install.
 //!
-//! # What is detected, and what is not
+//! # For readers of the source
 //!
-//! A null pointer, a pointer to something else than what a function takes, an address that is too short, a permit
-//! that is released twice or would be overwritten: each of them gets a status and changes nothing. "Something else"
-//! is known by the first word, so at least that word must be readable.
-//!
-//! Three faults cannot be detected, and are undefined behaviour as they are with `free`: a limiter's handle used
-//! after `connlimit_destroy` through another variable than the one that was set to null; the release of two copies
-//! of one permit; memory that is not there.
+//! `address` makes a client of what a server in C has; `acquire` puts what the limiter answers into a `permit`, in
+//! the caller's memory; `batch` does so for several at once. `limiter` and `config` are objects behind opaque pointers
+//! (`handle`); `usage`, `stats` and `clients` fill structures that may grow (`sized`). `status` is what a call returns.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(unix))]
 compile_error!("the C ABI takes `struct sockaddr` as Unix defines it");
 
+mod acquire;
+mod address;
+mod batch;
+mod clients;
+mod config;
+mod handle;
 mod limiter;
 mod permit;
-mod sockaddr;
+mod sized;
+mod stats;
 mod status;
+mod usage;
+mod version;
 
-pub use limiter::{
-    ConnlimitConfig, ConnlimitLimiter, connlimit_clone, connlimit_create, connlimit_destroy,
-    connlimit_open_connections, connlimit_open_connections_named, connlimit_set_limit, connlimit_try_acquire,
-    connlimit_try_acquire_named,
-};
+pub use acquire::*;
+pub use batch::*;
+pub use clients::*;
+pub use config::*;
+pub use limiter::*;
 pub use permit::{ConnlimitPermit, connlimit_move, connlimit_release};
+pub use stats::*;
 pub use status::{Status, connlimit_status_text};
+pub use usage::*;
+pub use version::connlimit_version;

@@ -12,17 +12,17 @@ use core::sync::atomic::{
 
 /// One counted connection, in memory of the caller's.
 ///
-/// Zero it before its first use, as in `connlimit_permit permit = {0};`. It may lie on the stack or within a
-/// larger structure. Hand it on with `connlimit_move`: of two copies made by assignment or `memcpy` at most one
-/// may ever be released, and the library cannot tell them apart.
+/// Zero it before its first use: `connlimit_permit permit = CONNLIMIT_PERMIT_INIT;`, or `memset`. It may lie on the
+/// stack or within a larger structure. Hand it on with `connlimit_move`: of two copies made by assignment or `memcpy`
+/// at most one may ever be released, and the library cannot tell them apart.
 ///
-/// The members are private.
+/// Its size never changes. The members are private.
 #[repr(C)]
 #[derive(Debug)]
 pub struct ConnlimitPermit {
     /// What `held` holds; 0 is nothing.
     pub state: usize,
-    /// The connection.
+    /// The connection, and room.
     pub held: [usize; 2],
 }
 
@@ -72,12 +72,11 @@ pub unsafe extern "C" fn connlimit_release(permit: *mut ConnlimitPermit) -> Stat
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn connlimit_move(to: *mut ConnlimitPermit, from: *mut ConnlimitPermit) -> Status {
     guarded(|| {
-        // SAFETY: duty 1 is the caller's by this function's own.
-        unsafe { vacant(to) }?;
+        // SAFETY: duties 1 and 3 are the caller's by this function's own.
+        let vacant = unsafe { Vacant::new(to) }?;
         // SAFETY: duties 1 and 2 are the caller's by this function's own.
-        let permit = unsafe { take(from) }?;
-        // SAFETY: duty 1 is the caller's by this function's own.
-        unsafe { put(to, permit) }
+        vacant.put(unsafe { take(from) }?);
+        Ok(())
     })
 }
 
@@ -86,6 +85,7 @@ pub unsafe extern "C" fn connlimit_move(to: *mut ConnlimitPermit, from: *mut Con
 /// # Safety
 ///
 /// `permit` is null, or points to a permit that may be read and written for `'a`.
+#[inline(always)]
 unsafe fn state<'a>(permit: *mut ConnlimitPermit) -> Result<&'a AtomicUsize, Status> {
     if permit.is_null() {
         return Err(Status::ConnlimitNullPointer);
@@ -101,6 +101,7 @@ unsafe fn state<'a>(permit: *mut ConnlimitPermit) -> Result<&'a AtomicUsize, Sta
 }
 
 /// What is wrong with a permit that was to be empty or open and was seen as `seen`.
+#[cold]
 const fn fault(seen: usize) -> Status {
     match seen {
         EMPTY => Status::ConnlimitPermitEmpty,
@@ -109,40 +110,42 @@ const fn fault(seen: usize) -> Status {
     }
 }
 
-/// Checks that a permit has room.
-///
-/// # Safety
-///
-/// As for [`state`].
-pub(crate) unsafe fn vacant(permit: *mut ConnlimitPermit) -> Result<(), Status> {
-    // SAFETY: the duty is the caller's by this function's own.
-    let state = unsafe { state(permit) }?;
-    // ORDERING: Relaxed, for it is only a hint that spares a wasted admission; `put` decides.
-    match state.load(Relaxed) {
-        EMPTY => Ok(()),
-        seen => Err(fault(seen)),
-    }
+/// An empty permit, to be filled by one thread.
+pub(crate) struct Vacant<'a> {
+    state: &'a AtomicUsize,
+    held: *mut Permit,
 }
 
-/// Stores a connection. When the permit is not empty the connection ends at once.
-///
-/// # Safety
-///
-/// As for [`state`].
-pub(crate) unsafe fn put(permit: *mut ConnlimitPermit, open: Permit) -> Result<(), Status> {
-    // SAFETY: the duty is the caller's by this function's own.
-    let state = unsafe { state(permit) }?;
-    // ORDERING: Acquire, from the Release store in `take`: its read of `held` is over before the write below.
-    if let Err(seen) = state.compare_exchange(EMPTY, BUSY, Acquire, Relaxed) {
-        return Err(fault(seen));
+impl Vacant<'_> {
+    /// # Safety
+    ///
+    /// As for [`state`], and no other thread fills the permit meanwhile.
+    #[inline(always)]
+    pub(crate) unsafe fn new(permit: *mut ConnlimitPermit) -> Result<Self, Status> {
+        // SAFETY: the duty is the caller's by this function's own.
+        let state = unsafe { state(permit) }?;
+        // ORDERING: Acquire, from the Release store in `take`: its read of `held` is over before the write in `put`.
+        match state.load(Acquire) {
+            EMPTY => {}
+            seen => return Err(fault(seen)),
+        }
+        // SAFETY: `state` has shown that the pointer is not null, so it points to a permit by the caller's duty.
+        let held = unsafe { &raw mut (*permit).held };
+        Ok(Self { state, held: held.cast() })
     }
-    // SAFETY: `state` has shown that the pointer is not null, so it points to a permit by the caller's duty.
-    let held = unsafe { &raw mut (*permit).held };
-    // SAFETY: size and alignment fit by the assertions above, and BUSY keeps everybody else away.
-    unsafe { held.cast::<Permit>().write(open) };
-    // ORDERING: Release, to the compare-and-exchange in `take`: who sees OPEN sees what is held.
-    state.store(OPEN, Release);
-    Ok(())
+
+    /// Stores a connection.
+    ///
+    /// Without an exchange, which would cost as much as the rest of an admission: an empty permit is nobody's but the
+    /// thread's that fills it.
+    #[inline(always)]
+    pub(crate) fn put(self, open: Permit) {
+        // SAFETY: size and alignment fit by the assertions above. `take` touches a permit that is EMPTY no more, and
+        // no other thread fills it by the duty of `new`.
+        unsafe { self.held.write(open) };
+        // ORDERING: Release, to the exchange in `take`: a thread that sees OPEN sees what is held.
+        self.state.store(OPEN, Release);
+    }
 }
 
 /// Takes the connection out.
@@ -151,11 +154,13 @@ pub(crate) unsafe fn put(permit: *mut ConnlimitPermit, open: Permit) -> Result<(
 ///
 /// 1. As for [`state`].
 /// 2. No bytewise copy of the permit has been taken from.
+#[inline(always)]
 unsafe fn take(permit: *mut ConnlimitPermit) -> Result<Permit, Status> {
     // SAFETY: duty 1 is the caller's by this function's own.
     let state = unsafe { state(permit) }?;
+    // ORDERING: Acquire, from the Release store in `put`: what it wrote is read below. An exchange, so that of several
+    // threads that release one permit exactly one does.
     match state.compare_exchange(OPEN, BUSY, Acquire, Relaxed) {
-        // ORDERING: Acquire, from the Release store in `put`: what it wrote is read below.
         Ok(_) => {}
         // Another thread is ahead with its release, and this one is the second.
         Err(BUSY) => return Err(Status::ConnlimitPermitEmpty),
@@ -166,7 +171,7 @@ unsafe fn take(permit: *mut ConnlimitPermit) -> Result<Permit, Status> {
     // SAFETY: it was OPEN, so `put` wrote it, here or where these bytes were moved from; BUSY keeps everybody else
     // away, and by duty 2 nobody has taken it through a copy.
     let open = unsafe { held.cast::<Permit>().read() };
-    // ORDERING: Release, to the compare-and-exchange in `put`: the read above is over before the next write.
+    // ORDERING: Release, to the load in `Vacant::new`: the read above is over before the next write.
     state.store(EMPTY, Release);
     Ok(open)
 }
@@ -174,7 +179,7 @@ unsafe fn take(permit: *mut ConnlimitPermit) -> Result<Permit, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use connlimit::{Config, Limiter};
+    use connlimit::{Config, Limiter, config::Limit};
     use core::net::Ipv4Addr;
     use std::sync::Barrier;
     use std::thread;
@@ -183,9 +188,10 @@ mod tests {
     const CLIENT: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
     fn fill(permit: &mut ConnlimitPermit, limiter: &Limiter) -> Result<(), Status> {
-        let open = limiter.try_acquire(CLIENT)?;
         // SAFETY: from a reference.
-        unsafe { put(permit, open) }
+        let vacant = unsafe { Vacant::new(permit) }?;
+        vacant.put(limiter.try_acquire(CLIENT)?);
+        Ok(())
     }
 
     fn release(permit: *mut ConnlimitPermit) -> Status {
@@ -195,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_second_release_changes_nothing() {
-        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
+        let limiter = Limiter::new(Config::new(Limit::Unlimited));
         let _other = limiter.try_acquire(CLIENT);
         let mut permit = EMPTY_PERMIT;
         assert_eq!(fill(&mut permit, &limiter), Ok(()));
@@ -206,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_permit_in_use_is_not_overwritten() {
-        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
+        let limiter = Limiter::new(Config::new(Limit::Unlimited));
         let mut permit = EMPTY_PERMIT;
         assert_eq!(fill(&mut permit, &limiter), Ok(()));
         assert_eq!(fill(&mut permit, &limiter), Err(Status::ConnlimitPermitInUse));
@@ -236,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_moved_permit_is_released_where_it_went() {
-        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
+        let limiter = Limiter::new(Config::new(Limit::Unlimited));
         let [mut from, mut to] = [EMPTY_PERMIT; 2];
         assert_eq!(fill(&mut from, &limiter), Ok(()));
         // SAFETY: from references.
@@ -250,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_move_onto_an_open_permit_moves_nothing() {
-        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
+        let limiter = Limiter::new(Config::new(Limit::Unlimited));
         let mut permit = EMPTY_PERMIT;
         assert_eq!(fill(&mut permit, &limiter), Ok(()));
         let itself = &raw mut permit;
@@ -268,7 +274,7 @@ mod tests {
         unsafe impl Sync for Shared {}
 
         const THREADS: usize = 4;
-        let limiter = Limiter::new(Config::new(connlimit::config::Limit::Unlimited));
+        let limiter = Limiter::new(Config::new(Limit::Unlimited));
         for _ in 0..200 {
             let mut permit = EMPTY_PERMIT;
             assert_eq!(fill(&mut permit, &limiter), Ok(()));

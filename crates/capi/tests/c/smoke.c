@@ -1,72 +1,25 @@
-/* Uses every function of connlimit.h as a server in C would, and as a careless one would. */
+/* Uses the calls around permits as a server in C would, and as a careless one would. */
 #define _POSIX_C_SOURCE 200809L
 
-#include <arpa/inet.h>
-#include <connlimit.h>
-#include <netinet/in.h>
+#include "check.h"
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-static void check_at(int line, const char *what, long is, long should) {
-    if (is != should) {
-        fprintf(stderr, "smoke.c:%d: %s is %ld, should be %ld\n", line, what, is, should);
-        exit(1);
-    }
-}
-#define CHECK(is, should) check_at(__LINE__, #is, (long)(is), (long)(should))
-#define OK(call) CHECK(call, CONNLIMIT_OK)
-
-struct peer {
-    struct sockaddr_storage addr;
-    socklen_t len;
-};
-#define ADDR(peer) ((const struct sockaddr *)&(peer).addr)
-
-static struct peer peer_v4(const char *text) {
-    struct peer peer;
-    struct sockaddr_in *sin = (struct sockaddr_in *)&peer.addr;
-    memset(&peer, 0, sizeof peer);
-    sin->sin_family = AF_INET;
-    sin->sin_port = htons(50000);
-    CHECK(inet_pton(AF_INET, text, &sin->sin_addr), 1);
-    peer.len = sizeof *sin;
-    return peer;
-}
-
-static struct peer peer_v6(const char *text) {
-    struct peer peer;
-    struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&peer.addr;
-    memset(&peer, 0, sizeof peer);
-    sin6->sin6_family = AF_INET6;
-    CHECK(inet_pton(AF_INET6, text, &sin6->sin6_addr), 1);
-    peer.len = sizeof *sin6;
-    return peer;
-}
-
 static connlimit_limiter *limiter_with(uint32_t max_per_client) {
-    connlimit_config config = {0};
+    connlimit_config *config = NULL;
     connlimit_limiter *limiter = NULL;
-    config.max_per_client = max_per_client;
-    config.ipv6_prefix = 64;
-    OK(connlimit_create(&config, &limiter));
+    OK(connlimit_config_create(max_per_client, &config));
+    OK(connlimit_config_set(config, CONNLIMIT_IPV6_PREFIX, 64));
+    OK(connlimit_create(config, &limiter));
+    OK(connlimit_config_destroy(&config));
     return limiter;
-}
-
-static uint32_t open_connections(const connlimit_limiter *limiter, struct peer peer) {
-    uint32_t num = 4711;
-    OK(connlimit_open_connections(limiter, ADDR(peer), peer.len, &num));
-    return num;
 }
 
 static void a_client_has_its_limit(void) {
     connlimit_limiter *limiter = limiter_with(2);
     struct peer peer = peer_v4("192.0.2.1"), other = peer_v4("192.0.2.2");
-    connlimit_permit a = {0}, b = {0}, c = {0};
+    connlimit_permit a = CONNLIMIT_PERMIT_INIT, b = CONNLIMIT_PERMIT_INIT, c = CONNLIMIT_PERMIT_INIT;
 
     OK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &a));
     OK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &b));
@@ -175,7 +128,7 @@ static void accepted_sockets_have_addresses(void) {
 static void the_limit_can_change(void) {
     connlimit_limiter *limiter = limiter_with(1);
     struct peer peer = peer_v6("2001:db8::1"), same = peer_v6("2001:db8::2");
-    connlimit_permit a = {0}, b = {0}, c = {0};
+    connlimit_permit a = CONNLIMIT_PERMIT_INIT, b = CONNLIMIT_PERMIT_INIT, c = CONNLIMIT_PERMIT_INIT;
 
     OK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &a));
     CHECK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &b), CONNLIMIT_CLIENT_LIMIT);
@@ -185,40 +138,39 @@ static void the_limit_can_change(void) {
     CHECK(open_connections(limiter, peer), 2);
     OK(connlimit_release(&a));
     CHECK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &c), CONNLIMIT_CLIENT_LIMIT);
-    OK(connlimit_set_limit(limiter, 0));
+    OK(connlimit_set_limit(limiter, CONNLIMIT_NO_LIMIT));
     OK(connlimit_try_acquire(limiter, ADDR(peer), peer.len, &c));
     OK(connlimit_release(&b));
     OK(connlimit_release(&c));
     OK(connlimit_destroy(&limiter));
 }
 
-static void a_wrong_configuration_is_told(void) {
-    connlimit_config config = {0};
-    connlimit_limiter *limiter = (connlimit_limiter *)&config;
-
-    config.ipv4_prefix = 256 + 24;
-    CHECK(connlimit_create(&config, &limiter), CONNLIMIT_BAD_IPV4_PREFIX);
-    CHECK(limiter == NULL, 1);
-    config.ipv4_prefix = 32;
-    config.ipv6_prefix = 129;
-    CHECK(connlimit_create(&config, &limiter), CONNLIMIT_BAD_IPV6_PREFIX);
-    config.ipv6_prefix = 128;
-    config.table_memory = 1;
-    CHECK(connlimit_create(&config, &limiter), CONNLIMIT_BAD_TABLE_MEMORY);
-    config.table_memory = 1 << 20;
-    OK(connlimit_create(&config, &limiter));
-    OK(connlimit_destroy(&limiter));
-}
-
 static void null_is_told(void) {
     connlimit_limiter *limiter = limiter_with(1), *none = NULL;
-    connlimit_config config = {0};
+    connlimit_config *config = NULL, *nothing = NULL;
     struct peer peer = peer_v4("192.0.2.1");
     connlimit_permit a = {0}, b = {0};
     uint32_t num = 4711;
 
+    OK(connlimit_config_create(1, &config));
     CHECK(connlimit_create(NULL, &none), CONNLIMIT_NULL_POINTER);
-    CHECK(connlimit_create(&config, NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(none == NULL, 1);
+    CHECK(connlimit_create(config, NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_set_config(limiter, NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_set_config(NULL, config), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_get_config(limiter, NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_reclaim(NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_stats(limiter, NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_walk(limiter, NULL, NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_usage(limiter, ADDR(peer), peer.len, NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_try_acquire_ip(limiter, NULL, 4, &a), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_try_acquire_ip(limiter, "abcd", 4, NULL), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_try_acquire_unknown(NULL, &a), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_try_acquire_batch(limiter, NULL, sizeof(connlimit_arrival), 1), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_config_destroy(&nothing), CONNLIMIT_NULL_POINTER);
+    CHECK(connlimit_config_parse(config, NULL, 0), CONNLIMIT_NULL_POINTER);
+    CHECK(strlen(connlimit_config_fault(NULL)), 0);
+    OK(connlimit_config_destroy(&config));
     CHECK(connlimit_clone(NULL, &none), CONNLIMIT_NULL_POINTER);
     CHECK(connlimit_clone(limiter, NULL), CONNLIMIT_NULL_POINTER);
     CHECK(connlimit_destroy(NULL), CONNLIMIT_NULL_POINTER);
@@ -251,6 +203,7 @@ static void foreign_handles_are_told(void) {
     uint64_t words[8];
     connlimit_limiter *foreign = (connlimit_limiter *)words;
     connlimit_limiter *odd = (connlimit_limiter *)((char *)words + 1);
+    connlimit_config *config = NULL;
     uint32_t num;
 
     memset(words, 0xa5, sizeof words);
@@ -267,6 +220,12 @@ static void foreign_handles_are_told(void) {
     CHECK(foreign == (connlimit_limiter *)words, 1);
     /* A limiter and some memory in place of a permit. */
     CHECK(connlimit_release((connlimit_permit *)limiter), CONNLIMIT_NOT_A_PERMIT);
+    /* A limiter and a configuration in each other's place. */
+    OK(connlimit_config_create(1, &config));
+    CHECK(connlimit_set_limit((connlimit_limiter *)config, 1), CONNLIMIT_NOT_A_LIMITER);
+    CHECK(connlimit_config_set((connlimit_config *)limiter, CONNLIMIT_COUNTING, 1), CONNLIMIT_NOT_A_CONFIG);
+    CHECK(connlimit_config_set((connlimit_config *)odd, CONNLIMIT_COUNTING, 1), CONNLIMIT_NOT_A_CONFIG);
+    OK(connlimit_config_destroy(&config));
     CHECK(connlimit_release((connlimit_permit *)words), CONNLIMIT_NOT_A_PERMIT);
     CHECK(connlimit_move((connlimit_permit *)words, &a), CONNLIMIT_NOT_A_PERMIT);
     CHECK(connlimit_move(&b, (connlimit_permit *)words), CONNLIMIT_NOT_A_PERMIT);
@@ -281,7 +240,7 @@ static void foreign_handles_are_told(void) {
 }
 
 static void a_wrong_address_is_told(void) {
-    connlimit_limiter *limiter = limiter_with(0);
+    connlimit_limiter *limiter = limiter_with(CONNLIMIT_NO_LIMIT);
     struct peer peers[] = {peer_v4("192.0.2.1"), peer_v6("2001:db8::1")};
     connlimit_permit permit = {0};
 
@@ -390,8 +349,13 @@ static void threads_share_a_limiter(void) {
     }
 }
 
+static void the_version_is_the_header_s(void) {
+    CHECK(strcmp(connlimit_version(), CONNLIMIT_VERSION), 0);
+    CHECK(CONNLIMIT_VERSION_NUMBER >= 200, 1);
+}
+
 static void each_status_has_a_text(void) {
-    for (int status = -20; status <= 20; status++) {
+    for (int status = -30; status <= 20; status++) {
         CHECK(strlen(connlimit_status_text(status)) > 4, 1);
     }
     CHECK(strcmp(connlimit_status_text(CONNLIMIT_CLIENT_LIMIT), "client connection limit reached"),
@@ -405,12 +369,12 @@ int main(void) {
     names_are_clients();
     accepted_sockets_have_addresses();
     the_limit_can_change();
-    a_wrong_configuration_is_told();
     null_is_told();
     foreign_handles_are_told();
     a_wrong_address_is_told();
     permits_outlive_the_limiter();
     threads_share_a_limiter();
+    the_version_is_the_header_s();
     each_status_has_a_text();
     return 0;
 }

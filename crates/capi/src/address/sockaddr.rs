@@ -1,6 +1,7 @@
 //! From `struct sockaddr` to a client. Nothing is read that the length does not cover or the family does not
 //! need, and nothing is taken to be aligned.
 
+use super::Address;
 use crate::status::Status;
 use connlimit::Client;
 use core::ffi::c_int;
@@ -9,59 +10,84 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use core::slice;
 use libc::{sa_family_t, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_un, socklen_t};
 
-/// The client at a socket address.
-///
-/// # Safety
-///
-/// `addr` is null, or `len` bytes may be read from it, aligned or not.
-pub(crate) unsafe fn client(addr: *const sockaddr, len: socklen_t) -> Result<Client, Status> {
-    if addr.is_null() {
-        return Err(Status::ConnlimitNullPointer);
+/// What `accept` and `getpeername` return.
+pub(crate) struct Sockaddr {
+    addr: *const sockaddr,
+    len: usize,
+}
+
+impl Sockaddr {
+    /// # Safety
+    ///
+    /// `addr` is null, or `len` bytes may be read from it, aligned or not, as long as the value lives.
+    #[inline(always)]
+    pub(crate) unsafe fn new(addr: *const sockaddr, len: socklen_t) -> Result<Self, Status> {
+        if addr.is_null() {
+            return Err(Status::ConnlimitNullPointer);
+        }
+        // It is signed on some platforms.
+        let len = usize::try_from(len).map_err(|_| Status::ConnlimitBadLength)?;
+        if len < offset_of!(sockaddr, sa_family) + size_of::<sa_family_t>() {
+            return Err(Status::ConnlimitBadLength);
+        }
+        Ok(Self { addr, len })
     }
-    // It is signed on some platforms.
-    let len = usize::try_from(len).map_err(|_| Status::ConnlimitBadLength)?;
-    if len < offset_of!(sockaddr, sa_family) + size_of::<sa_family_t>() {
-        return Err(Status::ConnlimitBadLength);
+
+    #[inline(always)]
+    fn family(&self) -> c_int {
+        // SAFETY: within the first `len` bytes, by the check in `new`.
+        let family = unsafe { self.addr.byte_add(offset_of!(sockaddr, sa_family)) };
+        // SAFETY: within the first `len` bytes, by the check in `new`; any bytes are an integer.
+        c_int::from(unsafe { family.cast::<sa_family_t>().read_unaligned() })
     }
-    // SAFETY: within the first `len` bytes, by the check above.
-    let family = unsafe { addr.byte_add(offset_of!(sockaddr, sa_family)) };
-    // SAFETY: within the first `len` bytes, by the check above; any bytes are an integer.
-    let family = unsafe { family.cast::<sa_family_t>().read_unaligned() };
-    match c_int::from(family) {
-        libc::AF_INET => {
-            // SAFETY: the duty is the caller's by this function's own; the structure holds integers only.
-            let v4: sockaddr_in = unsafe { read(addr, len) }?;
-            // In memory the address is in network order.
-            Ok(Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes()).into())
+
+    /// A structure of plain integers.
+    ///
+    /// # Safety
+    ///
+    /// Any bytes make a `T`.
+    #[inline(always)]
+    const unsafe fn read<T>(&self) -> Result<T, Status> {
+        if self.len < size_of::<T>() {
+            return Err(Status::ConnlimitBadLength);
         }
-        libc::AF_INET6 => {
-            // SAFETY: the duty is the caller's by this function's own; the structure holds integers only.
-            let v6: sockaddr_in6 = unsafe { read(addr, len) }?;
-            Ok(Ipv6Addr::from(v6.sin6_addr.s6_addr).into())
-        }
-        libc::AF_UNIX => {
-            let path = len.min(size_of::<sockaddr_un>()).saturating_sub(offset_of!(sockaddr_un, sun_path));
-            // SAFETY: the header before the path is as long as the one read above, which `len` covers.
-            let start = unsafe { addr.byte_add(offset_of!(sockaddr_un, sun_path)) };
-            // SAFETY: `path` ends at `len` or before it; bytes need no alignment; nothing writes meanwhile.
-            let path = unsafe { slice::from_raw_parts(start.cast::<u8>(), path) };
-            Ok(local(path))
-        }
-        _ => Err(Status::ConnlimitUnknownFamily),
+        // SAFETY: long enough by the check above, readable by the duty of `new`, and any bytes will do.
+        Ok(unsafe { self.addr.cast::<T>().read_unaligned() })
+    }
+
+    fn path(&self) -> &[u8] {
+        let path = self.len.min(size_of::<sockaddr_un>()).saturating_sub(offset_of!(sockaddr_un, sun_path));
+        // SAFETY: the header before the path is as long as the family's, which `len` covers.
+        let start = unsafe { self.addr.byte_add(offset_of!(sockaddr_un, sun_path)) };
+        // SAFETY: `path` ends at `len` or before it; bytes need no alignment; nothing writes meanwhile.
+        unsafe { slice::from_raw_parts(start.cast::<u8>(), path) }
     }
 }
 
-/// A structure of plain integers.
-///
-/// # Safety
-///
-/// `len` bytes may be read from `addr`, aligned or not, and any bytes make a `T`.
-const unsafe fn read<T>(addr: *const sockaddr, len: usize) -> Result<T, Status> {
-    if len < size_of::<T>() {
-        return Err(Status::ConnlimitBadLength);
+impl Address for Sockaddr {
+    #[inline(always)]
+    fn ipv4(&self) -> Option<Ipv4Addr> {
+        if self.family() != libc::AF_INET {
+            return None;
+        }
+        // SAFETY: the structure holds integers only.
+        let v4: sockaddr_in = unsafe { self.read() }.ok()?;
+        // In memory the address is in network order.
+        Some(Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes()))
     }
-    // SAFETY: long enough by the check above, and any bytes will do by the caller's duty.
-    Ok(unsafe { addr.cast::<T>().read_unaligned() })
+
+    fn client(&self) -> Result<Client, Status> {
+        match self.family() {
+            libc::AF_INET => self.ipv4().map(Client::from).ok_or(Status::ConnlimitBadLength),
+            libc::AF_INET6 => {
+                // SAFETY: the structure holds integers only.
+                let v6: sockaddr_in6 = unsafe { self.read() }?;
+                Ok(Ipv6Addr::from(v6.sin6_addr.s6_addr).into())
+            }
+            libc::AF_UNIX => Ok(local(self.path())),
+            _ => Err(Status::ConnlimitUnknownFamily),
+        }
+    }
 }
 
 /// `unix:` and the path; an abstract name keeps its leading zero byte; a socket that was not bound has no path.
@@ -101,7 +127,7 @@ mod tests {
             let exact = self.bytes[..=len].to_vec().into_boxed_slice();
             let len = socklen_t::try_from(len).map_err(|_| Status::ConnlimitBadLength)?;
             // SAFETY: `len` bytes follow the first.
-            unsafe { client(exact.as_ptr().wrapping_add(1).cast(), len) }
+            unsafe { Sockaddr::new(exact.as_ptr().wrapping_add(1).cast(), len) }?.client()
         }
 
         fn whole(&self) -> Result<Client, Status> {
