@@ -7,7 +7,7 @@ use crate::permit::{ConnlimitPermit, Vacant};
 use crate::status::{Status, guarded};
 use connlimit::{Client, Limiter};
 use core::ffi::c_void;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use libc::{sockaddr, socklen_t};
 
 /// Counts one more connection of the peer at a socket address, as `accept` and `getpeername` return it.
@@ -209,12 +209,17 @@ pub unsafe extern "C" fn connlimit_try_acquire_within_named(
 
 #[inline(always)]
 fn acquire(limiter: &Limiter, address: &impl Address, vacant: Vacant<'_>) -> Result<(), Status> {
-    // The way of most: in line, and from end to end in registers.
+    // The way of most, from end to end in registers.
     if let Some(v4) = address.ipv4() {
-        vacant.put(limiter.try_acquire(v4)?);
-        return Ok(());
+        return acquire_ipv4(limiter, v4, vacant);
     }
     acquire_any(limiter, address.client()?, vacant)
+}
+
+#[inline(never)]
+fn acquire_ipv4(limiter: &Limiter, addr: Ipv4Addr, vacant: Vacant<'_>) -> Result<(), Status> {
+    vacant.put(limiter.try_acquire(addr)?);
+    Ok(())
 }
 
 #[inline(never)]
