@@ -1,0 +1,3 @@
+module github.com/connlimit/connlimit/crates/capi/examples/go
+
+go 1.19
