@@ -32,13 +32,25 @@ silent=$(find src -name '*.rs' -not -name models.rs -not -path '*/models/*' -pri
   }')
 expect_none "no ORDERING comment within the six lines above" "$silent"
 
+# The root package shows its table where docs.rs shows it, the others in their README.
 undocumented=
 for package in $(packages); do
+  table=$package/README.md
+  [[ $package == . ]] && table=src/lib.rs
   for feature in $(features "$package"); do
-    grep -q "^| \`$feature\` |" "$package/README.md" || undocumented+="$package: $feature "
+    grep -qE "^(//! )?\| \`$feature\` \|" "$table" || undocumented+="$table: $feature "
   done
 done
-expect_none "features without a line in the table of their README.md" "$undocumented"
+expect_none "features without a line in the table of features" "$undocumented"
+
+# What the pages name is there, and the audit page is what the sources say.
+if command -v python3 >/dev/null; then
+  python3 ci/pages.py
+  python3 ci/audit_page.py --check
+else
+  echo "SKIP: no python3: links, the walkthrough, AUDIT.md and the list of files with unsafe code are not checked"
+fi
+ci/workflows.sh
 
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --all-features -- -D warnings
