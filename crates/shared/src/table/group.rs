@@ -30,7 +30,7 @@ pub(crate) struct Group<const WORDS: usize> {
     records: [Record<WORDS>; RECORDS],
 }
 
-#[cfg(not(connlimit_shared_loom))]
+#[cfg(not(any(connlimit_shared_loom, connlimit_shared_shuttle)))]
 const _: () = assert!(size_of::<Group<5>>() == 64 * 16 && size_of::<Record<13>>() == 128);
 
 /// The count of one process for one client.
