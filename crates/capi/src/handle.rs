@@ -109,11 +109,8 @@ unsafe fn check<T: Opaque>(handle: *const T::Handle) -> Result<(), Status> {
     if object.is_null() {
         return Err(Status::ConnlimitNullPointer);
     }
-    if !object.is_aligned() {
-        return Err(T::NOT_ONE);
-    }
-    // SAFETY: eight bytes may be read by the caller's duty; they are aligned; any bytes are an integer.
-    if unsafe { object.cast::<u64>().read() } != T::TAG {
+    // SAFETY: eight bytes may be read by the caller's duty, aligned or not; any bytes are an integer.
+    if unsafe { object.cast::<u64>().read_unaligned() } != T::TAG {
         return Err(T::NOT_ONE);
     }
     Ok(())
