@@ -10,6 +10,8 @@ const VICTIM: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const LIMIT: u32 = 2;
 const PLACES: u8 = 2;
 const HOLD: Duration = Duration::from_millis(10);
+/// Miri is slow.
+const EVENTS: usize = if cfg!(miri) { 15 } else { 200 };
 
 fn addr(client: u8) -> Ipv4Addr {
     Ipv4Addr::new(198, 51, 100, client)
@@ -75,7 +77,7 @@ fn choose<T>(from: &mut Vec<T>, number: usize) -> Option<T> {
 
 proptest! {
     #[test]
-    fn a_gate_decides_as_the_oracle_does(events in proptest::collection::vec(event(), 1..200)) {
+    fn a_gate_decides_as_the_oracle_does(events in proptest::collection::vec(event(), 1..EVENTS)) {
         let gate = Gate::new(Limiter::new(Config::new(LIMIT))).with_unvalidated_handshakes(PLACES, HOLD);
         let mut oracle = Oracle::default();
         // The places count from their own start: a little later than that.
@@ -163,7 +165,7 @@ fn a_client_at_its_limit_is_not_rejected_by_packets_that_it_may_not_have_sent() 
 #[test]
 fn threads_get_each_place_once() {
     const THREADS: usize = 8;
-    const EACH: usize = if cfg!(miri) { 50 } else { 2_000 };
+    const EACH: usize = if cfg!(miri) { 20 } else { 2_000 };
     let gate = Gate::new(Limiter::new(Config::new(1))).with_unvalidated_handshakes(100, Duration::MAX);
     let taken: usize = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
@@ -181,7 +183,7 @@ fn threads_get_each_place_once() {
 
 #[test]
 fn places_that_are_confirmed_are_never_more_at_once_than_there_are() {
-    const EACH: usize = if cfg!(miri) { 50 } else { 2_000 };
+    const EACH: usize = if cfg!(miri) { 10 } else { 2_000 };
     let gate = Gate::new(Limiter::new(Config::new(crate::config::Limit::Unlimited)))
         .with_unvalidated_handshakes(3, Duration::MAX);
     let out = Mutex::new(0);
