@@ -21,12 +21,12 @@ sys.dont_write_bytecode = True
 
 TEST_FILE = re.compile(r"(^|/)(models|scenarios|tests)(/|\.rs$)")
 UNSAFE = re.compile(r"\bunsafe\b(?=\s*(\{|impl\b|fn\b|extern\b|trait\b))")
-FUNCTION = re.compile(r"^\s*(?:pub(?:\([\w: ]+\))?\s+)?(?:(?:const|async|unsafe|extern \"C\")\s+)*fn (\w+)")
+FUNCTION = re.compile(r"^\s*(?:pub(?:\([\w: ]+\))?\s+)?(?:(?:const|async|unsafe|extern \"[^\"]*\")\s+)*fn (\w+)")
 
 
 def sources():
     """The Rust files that are shipped, below src folders."""
-    folders = [ROOT / "src", ROOT / "capi" / "src", *sorted(ROOT.glob("crates/*/src"))]
+    folders = [ROOT / "src", *sorted(ROOT.glob("crates/*/src"))]
     for folder in folders:
         for file in sorted(folder.rglob("*.rs")) if folder.exists() else []:
             if not TEST_FILE.search(file.relative_to(folder).as_posix()):
@@ -195,6 +195,10 @@ def page():
     return "\n".join(out) + "\n", all_places
 
 
+def covers(line, file):
+    return file.startswith(line) if line.endswith("/") else file == line
+
+
 def main():
     text, found = page()
     if sys.argv[1:] != ["--check"]:
@@ -203,8 +207,9 @@ def main():
     faults = [f"{p.file}: {p.kind} in {p.name} has no argument" for p in found if not p.argument]
     allowed = {line.split()[0] for line in ALLOWED.read_text().splitlines() if line.strip() and not line.startswith("#")}
     used = {place.file for place in found}
-    faults += [f"{file} has unsafe code and is not in {ALLOWED.relative_to(ROOT)}" for file in sorted(used - allowed)]
-    faults += [f"{file} is in {ALLOWED.relative_to(ROOT)} and has no unsafe code" for file in sorted(allowed - used)]
+    # A line that ends in a slash is a folder.
+    faults += [f"{file} has unsafe code and is not in {ALLOWED.relative_to(ROOT)}" for file in sorted(used) if not any(covers(line, file) for line in allowed)]
+    faults += [f"{line} is in {ALLOWED.relative_to(ROOT)} and has no unsafe code" for line in sorted(allowed) if not any(covers(line, file) for file in used)]
     if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
         faults.append("AUDIT.md is not what the sources say: run ci/audit_page.py")
     if faults:
