@@ -148,6 +148,11 @@ impl Counts {
         self.tiers.iter().map(|(_, table)| table)
     }
 
+    /// What the counter of all connections stands at, if there is one.
+    pub(crate) fn total_open(&self, guard: &Guard) -> Option<u32> {
+        self.total.as_ref().map(|table| table.open(TOTAL, guard))
+    }
+
     #[inline(always)]
     pub(crate) fn key(&self, client: Client) -> ClientKey {
         let addr = match client.identity() {

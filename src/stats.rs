@@ -2,6 +2,7 @@
 
 pub use crate::clients::{ClientCount, Clients};
 use crate::decisions::{Decision, Totals};
+use crate::epoch::pin;
 use crate::limiter::Limiter;
 pub use crate::limiter::{Usage, Zone};
 use crate::table::Census;
@@ -20,11 +21,19 @@ pub struct Stats {
     pub v6: TableStats,
     /// The table of [named](crate::Client::named) clients.
     pub named: TableStats,
-    /// The sum of the three.
+    /// The sum of the three; of `most_open_connections`, the highest.
     pub total: TableStats,
     /// Per [tier](crate::Config::with_tier), in the order of the configuration: the table of its networks, which stand
     /// in the place of clients there. Not part of `total`.
     pub tiers: Vec<TableStats>,
+    /// What the counter of [`Config::with_max_total`](crate::Config::with_max_total) stands at: the open connections that
+    /// take a place in the total, exact at one moment within the call. It is this number that meets that limit. `None`
+    /// when the limiter was built without a total.
+    ///
+    /// It is not the sum `total`, though without exempt and untracked connections the two are equal at rest: a connection
+    /// of a client that a rule makes [unlimited](crate::config::Action::Unlimited) is in the sum and takes no place, and
+    /// one that is admitted untracked, for want of room in the table, takes a place and is in no table.
+    pub counted_in_total: Option<u32>,
     /// What was decided so far.
     pub decisions: Decisions,
 }
@@ -38,6 +47,9 @@ pub struct TableStats {
     pub open_connections: u64,
     /// Clients that have connections open.
     pub clients: u64,
+    /// Open connections of the client that has the most, which is how near to its limit any client is; in a tier, of the
+    /// fullest network.
+    pub most_open_connections: u64,
     /// Clients whose last connection has ended, and whose slot is still theirs should they return.
     pub lingering: u64,
     /// Slots that serve again once no thread can be looking at what they held.
@@ -142,14 +154,35 @@ impl Limiter {
             [counts.v4().census(), counts.v6().census(), counts.named().census()].map(TableStats::from);
         let total = [v4, v6, named].into_iter().sum();
         let tiers = counts.tiers().map(|table| table.census().into()).collect();
-        Stats { v4, v6, named, total, tiers, decisions: self.decisions().sum().into() }
+        let counted_in_total = counts.total_open(&pin());
+        Stats { v4, v6, named, total, tiers, counted_in_total, decisions: self.decisions().sum().into() }
     }
 }
 
 impl From<Census> for TableStats {
     fn from(census: Census) -> Self {
-        let Census { open_connections, clients, lingering, dead, slots, levels, reserved_bytes, bound_bytes } = census;
-        Self { open_connections, clients, lingering, dead, slots, levels, reserved_bytes, bound_bytes }
+        let Census {
+            open_connections,
+            clients,
+            most_open_connections,
+            lingering,
+            dead,
+            slots,
+            levels,
+            reserved_bytes,
+            bound_bytes,
+        } = census;
+        Self {
+            open_connections,
+            clients,
+            most_open_connections,
+            lingering,
+            dead,
+            slots,
+            levels,
+            reserved_bytes,
+            bound_bytes,
+        }
     }
 }
 
@@ -158,6 +191,7 @@ impl Sum for TableStats {
         tables.fold(Self::default(), |sum, table| Self {
             open_connections: sum.open_connections + table.open_connections,
             clients: sum.clients + table.clients,
+            most_open_connections: sum.most_open_connections.max(table.most_open_connections),
             lingering: sum.lingering + table.lingering,
             dead: sum.dead + table.dead,
             slots: sum.slots + table.slots,

@@ -23,6 +23,7 @@ fn connections_and_clients_are_counted_per_family() {
     let stats = limiter.stats();
     assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.open_connections), [3, 1, 3, 7]);
     assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.clients), [2, 1, 2, 5]);
+    assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.most_open_connections), [2, 1, 2, 2]);
     assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.lingering), [0, 0, 0, 0]);
     assert_eq!([stats.v4, stats.v6, stats.named, stats.total].map(|table| table.levels), [1, 1, 1, 3]);
 
@@ -123,6 +124,50 @@ fn networks_of_a_tier_are_counted_apart() {
     let _permits: Vec<_> = [1, 2, 257].map(|index| limiter.try_acquire(client(index)).unwrap()).into();
     let stats = limiter.stats();
     assert_eq!((stats.total.open_connections, stats.total.clients), (3, 3));
-    let tiers: Vec<_> = stats.tiers.iter().map(|tier| (tier.open_connections, tier.clients)).collect();
-    assert_eq!(tiers, [(3, 2), (3, 1)]);
+    let tiers = stats.tiers.iter().map(|tier| (tier.open_connections, tier.clients, tier.most_open_connections));
+    assert_eq!(tiers.collect::<Vec<_>>(), [(3, 2, 2), (3, 1, 3)]);
+}
+
+#[test]
+fn the_counter_of_the_total_is_told_exactly() {
+    assert_eq!(Limiter::new(Config::new(9)).stats().counted_in_total, None, "there is none");
+
+    let limiter = Limiter::new(Config::new(9).with_max_total(5));
+    assert_eq!(limiter.stats().counted_in_total, Some(0));
+    let mut permits: Vec<_> = (0..7).filter_map(|index| limiter.try_acquire(client(index)).ok()).collect();
+    assert_eq!((permits.len(), limiter.stats().counted_in_total), (5, Some(5)));
+    permits.truncate(2);
+    assert_eq!(limiter.stats().counted_in_total, Some(2));
+    limiter.update_config(Config::without_max_total).unwrap();
+    permits.extend((0..6).map(|index| limiter.try_acquire(client(index)).unwrap()));
+    assert_eq!(limiter.stats().counted_in_total, Some(8), "without a limit it goes on counting");
+
+    // Threads that come and go, above a limit of the total, leave nothing behind.
+    limiter.update_config(|config| config.with_max_total(10)).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let limiter = &limiter;
+            scope.spawn(move || {
+                for turn in 0..200 {
+                    let both = [0, 1].map(|host| limiter.try_acquire(client(100 * thread + (turn + host) % 7)));
+                    assert!(limiter.stats().counted_in_total <= Some(10));
+                    drop(both);
+                }
+            });
+        }
+    });
+    assert_eq!(limiter.stats().counted_in_total, Some(8));
+    drop(permits);
+    assert_eq!(limiter.stats().counted_in_total, Some(0));
+}
+
+#[cfg(feature = "rules")]
+#[test]
+fn exempt_connections_are_in_the_sum_and_not_in_the_counter_of_the_total() {
+    let exempt = "10.0.0.1/32".parse::<ipnet::IpNet>().unwrap();
+    let config = Config::new(1).with_max_total(2).with_rule(exempt, connlimit::config::Action::Unlimited).unwrap();
+    let limiter = Limiter::new(config);
+    let _permits = [1, 1, 1, 2].map(|index| limiter.try_acquire(client(index)).unwrap());
+    let stats = limiter.stats();
+    assert_eq!((stats.total.open_connections, stats.counted_in_total), (4, Some(1)));
 }

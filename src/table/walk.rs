@@ -25,6 +25,8 @@ pub(crate) struct Census {
     pub(crate) open_connections: u64,
     /// Clients that have some.
     pub(crate) clients: u64,
+    /// Open connections of the client that has the most.
+    pub(crate) most_open_connections: u64,
     /// Words at zero.
     pub(crate) lingering: u64,
     /// Dead words.
@@ -70,6 +72,7 @@ impl<K: Key> Table<K> {
                 open => {
                     census.clients += 1;
                     census.open_connections += u64::from(open);
+                    census.most_open_connections = census.most_open_connections.max(open.into());
                 }
             });
         };

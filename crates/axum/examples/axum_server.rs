@@ -8,18 +8,20 @@
 //! curl -X PUT http://127.0.0.1:9090/limit/2                 # from now on
 //! curl http://127.0.0.1:9090/metrics                        # for Prometheus
 //! curl http://127.0.0.1:9090/metrics/127.0.0.1              # one client
+//! curl 'http://127.0.0.1:9090/clients?min=2&family=ipv4'    # who has connections open, as JSON
 //! ```
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::header::{CONNECTION, HeaderName};
 use axum::routing::{get, put};
-use axum::{Extension, Router};
-use connlimit::{Config, Limiter, stats::Zone};
+use axum::{Extension, Json, Router};
+use connlimit::{Client, Config, Limiter, stats::Zone};
 use connlimit_axum::{Incoming, PeerAddr, connection_info};
 use connlimit_http::ConnectionInfo;
 use connlimit_tokio::{LimitedListener, Reject, Rejecter};
-use core::{error::Error, fmt::Write, net::IpAddr, time::Duration};
+use core::{cmp::Reverse, error::Error, fmt::Write, net::IpAddr, time::Duration};
+use serde::{Deserialize, Serialize};
 use std::{env, io};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -41,6 +43,7 @@ async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io:
         .route("/limit/{limit}", put(set_limit))
         .route("/metrics", get(metrics))
         .route("/metrics/{client}", get(client_metrics))
+        .route("/clients", get(clients))
         .with_state((limiter, rejecter));
 
     let (served, _) = tokio::join!(axum::serve(Incoming::new(listener), app), axum::serve(admin, changes));
@@ -89,6 +92,77 @@ async fn client_metrics(State((limiter, rejecter)): Admin, Path(client): Path<Ip
     format!("connlimit_open_connections{{client=\"{client}\"}} {open}\nconnlimit_rejected_total {turned_away}\n")
 }
 
+/// Which clients to list, such as `?n=10&min=2&family=ipv6`. What is misspelt is answered with a 400 that names it.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Wanted {
+    /// As many clients at most, those with the most connections.
+    n: usize,
+    /// Those with fewer connections are left out.
+    min: u32,
+    /// All families, unless one is named.
+    family: Option<Family>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { n: 100, min: 1, family: None }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Family {
+    Ipv4,
+    Ipv6,
+    Named,
+}
+
+impl Family {
+    const fn of(client: Client) -> Self {
+        match client.ip() {
+            Some(IpAddr::V4(_)) => Self::Ipv4,
+            Some(IpAddr::V6(_)) => Self::Ipv6,
+            None => Self::Named,
+        }
+    }
+}
+
+/// The answer: what HAProxy's `show table` tells of its stick tables.
+#[derive(Serialize)]
+struct Listing {
+    /// `null` when there is no limit.
+    max_per_client: Option<u32>,
+    /// That were asked for, with those beyond `n`.
+    matching: usize,
+    /// Those with the most connections first.
+    clients: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    client: String,
+    family: Family,
+    open_connections: u32,
+}
+
+/// Reads the whole table, as careful of admissions as [`Limiter::clients`] is.
+async fn clients(State((limiter, _)): Admin, Query(wanted): Query<Wanted>) -> Json<Listing> {
+    let asked_for = |client| wanted.family.is_none_or(|family| family == Family::of(client));
+    let seen = limiter.clients().filter(|seen| seen.open_connections >= wanted.min && asked_for(seen.client));
+    let mut seen: Vec<_> = seen.map(|seen| (Reverse(seen.open_connections), seen.client)).collect();
+    let matching = seen.len();
+    seen.sort_unstable();
+    seen.truncate(wanted.n);
+    let listed = |(Reverse(open_connections), client): (_, Client)| Listed {
+        client: client.to_string(),
+        family: Family::of(client),
+        open_connections,
+    };
+    let max_per_client = limiter.config().max_per_client().at_most();
+    Json(Listing { max_per_client, matching, clients: seen.into_iter().map(listed).collect() })
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -107,7 +181,7 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     let admin = TcpListener::bind("127.0.0.1:0").await?;
     let (addr, admin_addr) = (socket.local_addr()?, admin.local_addr()?);
-    tokio::spawn(serve(socket, admin, limiter));
+    tokio::spawn(serve(socket, admin, limiter.clone()));
 
     let mut streams = Vec::new();
     for number in 1..=3 {
@@ -137,6 +211,39 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
         assert!(metrics.lines().any(|said| said == line), "{line}: {metrics}");
     }
     println!("five admitted, one rejected, say the metrics");
+    check_clients(&limiter, &mut admin).await
+}
+
+/// Beside the five connections from 127.0.0.1, some of others.
+async fn check_clients(limiter: &Limiter, admin: &mut TcpStream) -> Result<(), Box<dyn Error>> {
+    let others = ["2001:db8::1", "192.0.2.1", "192.0.2.1", "192.0.2.2"].map(|addr| addr.parse::<IpAddr>());
+    let others: Vec<_> = others.into_iter().collect::<Result<_, _>>()?;
+    let mut permits: Vec<_> = others.into_iter().map(|addr| limiter.try_acquire(addr)).collect::<Result<_, _>>()?;
+    permits.push(limiter.try_acquire(Client::named("a tenant"))?);
+    for (query, matching, clients) in [
+        (
+            "?min=2",
+            2,
+            r#"[{"client":"127.0.0.1","family":"ipv4","open_connections":5},{"client":"192.0.2.1","family":"ipv4","open_connections":2}]"#,
+        ),
+        ("?n=1", 5, r#"[{"client":"127.0.0.1","family":"ipv4","open_connections":5}]"#),
+        ("?family=ipv6", 1, r#"[{"client":"2001:db8::1","family":"ipv6","open_connections":1}]"#),
+        ("?family=ipv4&n=1&min=1", 3, r#"[{"client":"127.0.0.1","family":"ipv4","open_connections":5}]"#),
+        ("?min=6", 0, "[]"),
+    ] {
+        let answer = ask(admin, &format!("GET /clients{query}")).await?;
+        let expected = format!(r#"{{"max_per_client":5,"matching":{matching},"clients":{clients}}}"#);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&expected), "{query}: {answer}");
+    }
+    let all = ask(admin, "GET /clients").await?;
+    assert_eq!(all.matches(r#""client":"#).count(), 5, "{all}");
+    assert!(all.contains(r#""family":"named""#), "{all}");
+    for (query, fault) in [("?family=ipx", "ipx"), ("?n=many", "n: "), ("?minimum=2", "minimum")] {
+        let answer = ask(admin, &format!("GET /clients{query}")).await?;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(fault), "{query}: {answer}");
+    }
+    println!("clients listed as JSON: by number, count and family");
+    drop(permits);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Numbers for a registry of `prometheus-client`, collected when it is scraped.
 
-use crate::figures::{FIGURES, Kind};
+use crate::figures::{FIGURES, Kind, Sample};
+use crate::source::Source;
 use connlimit::Limiter;
 use core::fmt;
 use prometheus_client::collector::Collector;
@@ -9,8 +10,11 @@ use prometheus_client::metrics::MetricType;
 
 /// Collects the numbers of one limiter for a registry of [`prometheus_client`], when it is scraped.
 ///
-/// Their names stand in the documentation of the [crate]; besides there are the gauges `connlimit_max_per_client` and, if
-/// [asked for](Self::with_clients), `connlimit_client_open_connections` with the label `client`.
+/// A scrape reads the whole table, as [`Limiter::stats`] does.
+///
+/// # Metrics
+///
+#[doc = include_str!("../METRICS.md")]
 ///
 /// # Examples
 ///
@@ -31,7 +35,7 @@ use prometheus_client::metrics::MetricType;
 /// assert!(text.contains("connlimit_open_connections{family=\"ipv4\"} 3\n"));
 /// assert!(text.contains("connlimit_rejected_total{reason=\"client_limit\"} 1\n"));
 /// assert!(text.contains("connlimit_client_open_connections{client=\"192.0.2.2\"} 2\n"));
-/// assert!(text.contains("connlimit_max_per_client 2\n"));
+/// assert!(text.contains("connlimit_client_limit 2\n"));
 /// # drop(attempts);
 /// # Ok::<(), std::fmt::Error>(())
 /// ```
@@ -45,13 +49,13 @@ use prometheus_client::metrics::MetricType;
 ///
 /// let mut registry = Registry::default();
 /// for (name, max) in [("public", 10), ("internal", 1000)] {
-///     let collector = LimiterCollector::new(Limiter::new(Config::new(max)));
+///     let collector = LimiterCollector::new(Limiter::new(Config::new(max).with_counting(true)));
 ///     registry.sub_registry_with_label(("limiter".into(), name.into())).register_collector(Box::new(collector));
 /// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct LimiterCollector {
-    limiter: Limiter,
+    source: Source,
     most_clients: usize,
     at_least: u32,
 }
@@ -59,8 +63,8 @@ pub struct LimiterCollector {
 impl LimiterCollector {
     /// A collector that names no client.
     #[must_use]
-    pub const fn new(limiter: Limiter) -> Self {
-        Self { limiter, most_clients: 0, at_least: 0 }
+    pub fn new(limiter: Limiter) -> Self {
+        Self { source: Source::new(limiter), most_clients: 0, at_least: 0 }
     }
 
     /// Names the clients with the most connections: at most `most` of them, each with `at_least` connections or more.
@@ -74,8 +78,30 @@ impl LimiterCollector {
         self
     }
 
+    /// Tells what became of the connections that `rejecter` turned away. Of several rejecters, the sums are told; clones
+    /// of one rejecter share their counts, so add it once.
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    #[must_use]
+    pub fn with_rejecter<S: connlimit_tokio::Transport + 'static>(
+        mut self,
+        rejecter: connlimit_tokio::Rejecter<S>,
+    ) -> Self {
+        self.source.adapters.add_rejecter(rejecter);
+        self
+    }
+
+    /// Tells the PROXY errors of one listener. Of several listeners, the sums are told.
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    #[must_use]
+    pub fn with_proxy_errors(mut self, errors: connlimit_tokio::proxy::ProxyErrors) -> Self {
+        self.source.adapters.add_proxy(errors);
+        self
+    }
+
     fn encode_clients(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let clients = self.limiter.top(self.most_clients);
+        let clients = self.source.limiter.top(self.most_clients);
         let mut metric = encoder.encode_descriptor(
             "connlimit_client_open_connections",
             "Open connections of the clients that have the most",
@@ -91,25 +117,25 @@ impl LimiterCollector {
 
 impl Collector for LimiterCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = self.limiter.stats();
+        let now = self.source.read();
         for figure in &FIGURES {
+            let samples = (figure.samples)(&now);
+            let mut known = samples.iter().filter_map(|sample| Some((sample, sample.value?))).peekable();
+            if known.peek().is_none() {
+                continue;
+            }
             let kind = match figure.kind {
                 Kind::Gauge | Kind::Bytes => MetricType::Gauge,
                 Kind::Counter => MetricType::Counter,
             };
             let mut metric = encoder.encode_descriptor(figure.name, figure.help, None, kind)?;
-            for (label, value) in (figure.values)(&stats) {
-                match figure.label {
-                    Some(key) => encode_value(&mut metric.encode_family(&[(key, label)])?, figure.kind, value)?,
-                    None => encode_value(&mut metric, figure.kind, value)?,
+            for (Sample { labels, .. }, value) in known {
+                if labels.is_empty() {
+                    encode_value(&mut metric, figure.kind, value)?;
+                } else {
+                    encode_value(&mut metric.encode_family(labels)?, figure.kind, value)?;
                 }
             }
-        }
-        if let Some(limit) = self.limiter.config().max_per_client().at_most() {
-            let help = "Connections that one client may have open; absent without a limit";
-            encoder
-                .encode_descriptor("connlimit_max_per_client", help, None, MetricType::Gauge)?
-                .encode_gauge(&limit)?;
         }
         if self.most_clients > 0 {
             self.encode_clients(&mut encoder)?;

@@ -6,23 +6,21 @@
 //!   [`prometheus-client`](https://docs.rs/prometheus-client) when it is scraped.
 //! - `RejectLog` (feature `tracing`) tells rejections as events of [`tracing`](https://docs.rs/tracing).
 //!
-//! Features only add. The crates whose types are in the interface are exported again.
+//! The feature `tokio` lets both tell what the listeners of `connlimit-tokio` count: how connections were turned away, and
+//! PROXY errors. Features only add. The crates whose types are in the interface are exported again.
 //!
-//! The numbers have the same names everywhere:
+//! The numbers have the same names everywhere. The pages of `Exporter` and `LimiterCollector` list them; a dashboard for
+//! Grafana, alert rules for Prometheus and a filter for fail2ban are in the folder `ops` of this crate.
 //!
-//! | name | kind | label |
-//! |---|---|---|
-//! | `connlimit_open_connections` | gauge | `family`: `ipv4`, `ipv6`, `named` |
-//! | `connlimit_clients` | gauge | `family` |
-//! | `connlimit_table_reserved_bytes`, `connlimit_table_bound_bytes` | gauge | `family` |
-//! | `connlimit_admitted_total`, `connlimit_admitted_untracked_total` | counter | |
-//! | `connlimit_rejected_total` | counter | `reason`: `client_limit`, `table_full`, `tier_limit`, … |
-//! | `connlimit_shadow_rejected_total`, `connlimit_dry_run_rejected_total` | counter | |
+//! Counting is off by default, and what is not counted is absent: say [`Config::with_counting`] for admissions and
+//! rejections.
 //!
-//! The counters stay at zero unless the configuration says to [count](connlimit::Config::with_counting).
+//! [`Config::with_counting`]: connlimit::Config::with_counting
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(all(feature = "tokio", any(feature = "metrics", feature = "prometheus-client")))]
+mod adapters;
 #[cfg(feature = "prometheus-client")]
 mod collector;
 #[cfg(feature = "metrics")]
@@ -31,10 +29,14 @@ mod exporter;
 mod figures;
 #[cfg(feature = "tracing")]
 mod reject_log;
+#[cfg(any(feature = "metrics", feature = "prometheus-client"))]
+mod source;
 
 #[cfg(feature = "prometheus-client")]
 pub use collector::LimiterCollector;
 pub use connlimit;
+#[cfg(feature = "tokio")]
+pub use connlimit_tokio;
 #[cfg(feature = "metrics")]
 pub use exporter::Exporter;
 #[cfg(feature = "metrics")]

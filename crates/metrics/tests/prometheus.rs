@@ -47,7 +47,7 @@ fn a_scrape_shows_what_the_limiter_knows() {
         "connlimit_rejected_total{reason=\"client_limit\"} 1",
         "connlimit_rejected_total{reason=\"denied\"} 0",
         "connlimit_shadow_rejected_total 0",
-        "connlimit_max_per_client 2",
+        "connlimit_client_limit 2",
         "# EOF",
     ] {
         has_line(&text, line);
@@ -60,7 +60,7 @@ fn a_scrape_shows_what_the_limiter_knows() {
     let text = scrape(&registry);
     has_line(&text, "connlimit_open_connections{family=\"ipv4\"} 0");
     has_line(&text, "connlimit_admitted_total 5");
-    has_line(&text, "connlimit_max_per_client 7");
+    has_line(&text, "connlimit_client_limit 7");
 }
 
 #[test]

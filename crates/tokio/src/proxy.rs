@@ -31,9 +31,11 @@
 //!
 //! Source: [the PROXY protocol](https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
 
+mod error_counts;
 mod header;
 mod listener;
 
+pub use error_counts::{ProxyErrorCounts, ProxyErrors};
 pub use header::{MAX_HEADER, Origin, ProxyError, read_header};
 /// Its [`IpNet`](ipnet::IpNet) says which networks are trusted.
 pub use ipnet;

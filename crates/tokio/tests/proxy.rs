@@ -3,7 +3,7 @@
 mod loopback;
 
 use connlimit::{Config, Limiter};
-use connlimit_tokio::proxy::{Proxied, ProxyError, Untrusted};
+use connlimit_tokio::proxy::{Proxied, ProxyError, ProxyErrors, Untrusted};
 use connlimit_tokio::{LimitedListener, Reject};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -22,6 +22,7 @@ struct Server {
     addr: SocketAddr,
     limiter: Limiter,
     told: Arc<Mutex<Vec<(String, IpAddr)>>>,
+    errors: ProxyErrors,
 }
 
 impl Server {
@@ -46,6 +47,7 @@ impl Server {
                 told.lock().unwrap().push((error.to_string(), from.ip().to_canonical()));
             }
         });
+        let errors = proxied.errors().clone();
         let mut listener =
             LimitedListener::new(proxied, limiter.clone()).reject_with(Reject::Http429 { retry_after: None });
         tokio::spawn(async move {
@@ -57,7 +59,7 @@ impl Server {
                 });
             }
         });
-        Self { addr, limiter, told }
+        Self { addr, limiter, told, errors }
     }
 
     async fn told(&self, error: &str, from: Ipv4Addr) {
@@ -132,6 +134,9 @@ async fn a_missing_or_malformed_header_closes_and_is_told() {
         assert_eq!(until_closed(&mut stream).await, b"");
         server.told(error, PROXY).await;
     }
+    let counts = server.errors.counts();
+    assert_eq!((counts.missing, counts.malformed, counts.total()), (1, 1, 2), "{counts:?}");
+    assert_eq!(counts.by_kind().map(|(kind, _)| kind)[..3], ["untrusted", "busy", "missing"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Sorts what a socket accepts: trusted proxies have their header read, everybody else is closed or goes straight on.
 
-use super::{MAX_HEADER, Origin, ProxyError, read_header};
+use super::{MAX_HEADER, Origin, ProxyError, ProxyErrors, read_header};
 use crate::Listen;
 use connlimit::{Client, Config, Limiter};
 use core::{
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 /// The address of an accepted connection is its client's; the proxy's own connections (health checks, clients that it
 /// cannot name) have the proxy's address and are counted for the proxy.
 ///
-/// A connection without a valid header is closed and [told](Self::on_error).
+/// A connection without a valid header is closed, [told](Self::on_error) and [counted](Self::errors).
 ///
 /// Use it inside a [`LimitedListener`](crate::LimitedListener); see the [module](super).
 pub struct Proxied<L: Listen<Addr = SocketAddr>> {
@@ -33,6 +33,7 @@ pub struct Proxied<L: Listen<Addr = SocketAddr>> {
     readers: Limiter,
     reading: JoinSet<Read<L::Stream>>,
     on_error: Option<OnError>,
+    errors: ProxyErrors,
 }
 
 /// A connection and whom it is counted for, or what was wrong and with whom.
@@ -69,6 +70,7 @@ impl<L: Listen<Addr = SocketAddr>> Proxied<L> {
             readers: Limiter::new(Config::new(512)),
             reading: JoinSet::new(),
             on_error: None,
+            errors: ProxyErrors::default(),
         }
     }
 
@@ -113,6 +115,12 @@ impl<L: Listen<Addr = SocketAddr>> Proxied<L> {
         self
     }
 
+    /// How often a connection was closed for want of a valid header. Clone it to watch the counts.
+    #[must_use]
+    pub const fn errors(&self) -> &ProxyErrors {
+        &self.errors
+    }
+
     fn trusts(&self, proxy: SocketAddr) -> bool {
         let proxy = proxy.ip().to_canonical();
         self.trusted.iter().any(|network| network.contains(&proxy))
@@ -138,6 +146,7 @@ impl<L: Listen<Addr = SocketAddr>> Proxied<L> {
     }
 
     fn tell(&mut self, error: &ProxyError, proxy: SocketAddr) {
+        self.errors.count(error);
         if let Some(observe) = &mut self.on_error {
             observe(error, proxy);
         }
