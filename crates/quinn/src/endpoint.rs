@@ -80,7 +80,7 @@ pub enum Reject {
 }
 
 /// A connection that a client did not get.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejection {
     /// Who did not get it. Its address has been validated: nobody else could put its name here.
