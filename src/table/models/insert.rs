@@ -120,8 +120,8 @@ fn below_the_limit_nobody_is_refused() {
 
 /// I6: however many attempts fail, none makes another one fail.
 #[test]
-fn a_refused_attempt_changes_nothing() {
-    model("a_refused_attempt_changes_nothing", 5, 2, || {
+fn a_rejected_attempt_changes_nothing() {
+    model("a_rejected_attempt_changes_nothing", 5, 2, || {
         let world = World::new();
         let held = world.table.acquire(0, 2, PinNow).unwrap().0;
         let other = Arc::clone(&world);
