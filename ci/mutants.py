@@ -120,7 +120,7 @@ class Slot:
 
     def run(self, program, model, seconds, log):
         """Whether `model` is green."""
-        environment = os.environ | {"LOOM_MAX_SECONDS": str(seconds), "RUST_BACKTRACE": "0"}
+        environment = os.environ | {"LOOM_MAX_SECONDS": str(seconds), "LOOM_FIRST_SECONDS": str(seconds), "RUST_BACKTRACE": "0"}
         with open(log, "w") as output:
             try:
                 return subprocess.run(

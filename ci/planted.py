@@ -28,7 +28,7 @@ TWO, BLOCK, SHARE = "two_inserts_of_one_key", "two_inserts_meet_in_the_overflow_
 GROWTH, GROWTH3, UNLINK, GROW2 = "insert_meets_growth", "three_inserts_meet_growth", "insert_meets_unlink", "two_threads_grow"
 STAMP, REUSE, TICKS, EXPIRES = "revive_meets_stamp", "revive_meets_reuse", "stamp_meets_two_ticks", "a_stamp_expires_and_the_slot_serves_again"
 DRAIN, DRAIN2, ENDS = "drain_meets_admission", "two_threads_drain", "drain_meets_release"
-AFTER, LIMIT, BELOW, REFUSED = "release_happens_before_the_next_admission", "release_at_the_limit", "below_the_limit_nobody_is_refused", "a_refused_attempt_changes_nothing"
+AFTER, LIMIT, BELOW, REFUSED = "release_happens_before_the_next_admission", "release_at_the_limit", "below_the_limit_nobody_is_refused", "a_rejected_attempt_changes_nothing"
 GOES, OUTLIVES, OPEN, SHRINK = "the_limiter_goes_while_permits_are_released", "a_permit_outlives_the_limiter", "num_open_is_true_at_some_moment", "shrink_meets_admission"
 SET, WRITERS, HANDLE = "set_config_meets_admission", "two_writers_leave_one_configuration", "the_last_handle_meets_a_release"
 POLICY = "set_config_meets_an_admission_by_policy"
@@ -224,13 +224,13 @@ MUTANTS = [
     mutant("place-kept", "datagram/places.rs", "give_back_at", "compare_exchange(taken.until, now,", "compare_exchange(taken.until, taken.until,", BACK),
 
     # The limiter.
-    mutant("mirror-not-written", "limiter.rs", "install", "inner.hot.limit.store(limit, Release);", "let _ = limit;", SET, WRITERS),
-    mutant("configuration-dropped-at-once", "limiter.rs", "install", "guard.defer(move || drop(replaced));", "drop(replaced);", POLICY),
-    mutant("policy-not-replaced", "limiter.rs", "install", "inner.hot.policy.store(Arc::as_ptr(&config).cast_mut(), Release);", "", POLICY),
-    mutants("policy-relaxed", "limiter.rs", [("install", "cast_mut(), Release)", "cast_mut(), crate::sync::Relaxed)"), ("pinned_config", "load(Acquire)", "load(crate::sync::Relaxed)")], POLICY),
-    mutant("writers-do-not-wait", "limiter.rs", "install", "let _writer = inner.writers.lock();", "let _ = &inner.writers;", WRITERS),
-    mutants("mirror-written-first", "limiter.rs", [("install", "let replaced = inner.config.swap(config);", "inner.hot.limit.store(limit, Release); let replaced = inner.config.swap(config);"), ("install", "        inner.hot.limit.store(limit, Release);\n        Ok(true)", "        Ok(true)")], SET, WRITERS),
-    mutants("mirror-relaxed", "limiter.rs", [("install", "store(limit, Release)", "store(limit, crate::sync::Relaxed)"), ("limit", "load(Acquire)", "load(crate::sync::Relaxed)")], SET, WRITERS),
+    mutant("mirror-not-written", "limiter/configure.rs", "install", "inner.hot.limit.store(limit, Release);", "let _ = limit;", SET, WRITERS),
+    mutant("configuration-dropped-at-once", "limiter/configure.rs", "install", "guard.defer(move || drop(replaced));", "drop(replaced);", POLICY),
+    mutant("policy-not-replaced", "limiter/configure.rs", "install", "inner.hot.current.store(Arc::as_ptr(&config).cast_mut(), Release);", "", POLICY),
+    mutants("policy-relaxed", "limiter/configure.rs", [("install", "cast_mut(), Release)", "cast_mut(), crate::sync::Relaxed)"), ("pinned_config", "load(Acquire)", "load(crate::sync::Relaxed)")], POLICY),
+    mutant("writers-do-not-wait", "limiter/configure.rs", "install", "let _writer = inner.writers.lock();", "let _ = &inner.writers;", WRITERS),
+    mutants("mirror-written-first", "limiter/configure.rs", [("install", "let replaced = inner.config.swap(config);", "inner.hot.limit.store(limit, Release); let replaced = inner.config.swap(config);"), ("install", "        inner.hot.limit.store(limit, Release);\n        Ok(true)", "        Ok(true)")], SET, WRITERS),
+    mutants("mirror-relaxed", "limiter/configure.rs", [("install", "store(limit, Release)", "store(limit, crate::sync::Relaxed)")], SET, WRITERS),
 
     # The epochs.
     mutants("retired-at-once", "epoch.rs", [("retire", "self.defer(move || {", "let at_once = |act: Box<dyn FnOnce()>| act(); at_once(Box::new(move || {"), ("retire", "        });\n    }", "        }));\n    }")], "real:" + GROWTH),

@@ -35,12 +35,29 @@ pub use usage::{Admission, Usage, Zone};
 /// # What is guaranteed between threads
 ///
 /// - A client never has more permits than a limit that was in force while the last of them was being admitted.
-/// - A client below its limit is never rejected on account of another client, or of attempts that were rejected. (Where
-///   clients share a [tier](Config::with_tier) or a [total](Config::with_max_total) its own guarantee holds.)
-/// - Admission is lock-free and release is wait-free: a thread that stalls or dies anywhere in this crate delays
-///   nobody else's admission or release.
+/// - A client below its limit is never rejected on account of attempts that were rejected, nor, while the table has room,
+///   on account of another client. (Where clients share a [tier](Config::with_tier) or a [total](Config::with_max_total)
+///   its own guarantee holds.) At the memory bound a client that has connections is admitted all the same; one that has
+///   none may be rejected with [`Rejected::TableFull`]: each client has its place in one of many small bins, and that
+///   one may be full while others are not. A newcomer that comes alone is not rejected while nobody has a connection,
+///   unless a thread keeps places from being used again: one with an open [`Batch`], or one that calls with tiers, a total,
+///   a dry run or a shadow configured, by itself.
+/// - Admission is lock-free and release is wait-free, up to the allocator: a thread that stalls anywhere in this crate
+///   delays nobody else's admission or release. A thread that stalls, or is killed, in the midst of an admission or with
+///   an open [`Batch`], does keep the places of clients that leave from being used again, until in the end newcomers are
+///   rejected. What takes memory: the first call of a thread, an admission that makes the table grow, and, with tiers or
+///   a total, every permit; what gives it back: some admissions, and releases of permits that have outlived the limiter.
+/// - An admission for which the table finds no memory is a [`Rejected::TableFull`], too. (What `crossbeam-epoch` allocates
+///   when a thread calls for the first time, and for what it frees later, is the exception: like a box, it aborts.)
 /// - A call that starts after [`set_config`](Self::set_config) returned decides by the new configuration.
 /// - A permit's release happens before the admission that takes its place (see [`Permit`]).
+///
+/// # What happens in a child of `fork`
+///
+/// A child may build limiters of its own; they work as in any process, whatever the parent's threads were doing. An
+/// inherited limiter is a copy: permits that the child inherits count there, limits hold, and a new configuration can be
+/// set. But where another thread of the parent was in the midst of a call, a place stays taken, or places of clients
+/// that leave are not used again. So build limiters after forking, or only release what was inherited.
 ///
 /// # Examples
 ///

@@ -26,6 +26,8 @@ mod resize;
 mod segment;
 mod segment_meta;
 mod slots;
+#[cfg(all(test, not(connlimit_model)))]
+mod tests;
 mod tuning;
 mod walk;
 

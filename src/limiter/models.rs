@@ -90,6 +90,7 @@ fn two_clients_meet_at_the_total() {
 
 /// The same with a network in between: who fails at the total gives its network's place back as well.
 #[test]
+#[cfg(connlimit_ideal)] // too large a world for the real epochs
 fn two_clients_of_a_network_meet_at_the_total() {
     model("two_clients_of_a_network_meet_at_the_total", 2, 1, || {
         let limiter = Limiter::new(Config::new(1).with_tier(24, 48, 1).unwrap().with_max_total(1));

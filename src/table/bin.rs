@@ -67,7 +67,7 @@ impl<K: Key> Bin<K> {
     #[inline]
     fn header(&self) -> Header {
         // ORDERING: Acquire, with the publishing exchange: keys and counters of valid slots are visible. With
-        // `close`: who sees a bin closed sees the roster that closed it.
+        // `close`: a thread that sees a bin closed sees the list by which it was closed.
         Header::from_bits(self.header.load(Acquire))
     }
 
@@ -165,7 +165,7 @@ impl<K: Key> Bin<K> {
     pub(super) fn close(&self) {
         if !self.header().is_closed() {
             // ORDERING: Acquire, with every publication so far: the look that follows misses none. Release, with
-            // `header`: who finds the bin closed finds a roster at least as new as this thread's.
+            // `header`: a thread that finds the bin closed finds a list at least as new as this thread's.
             self.header.fetch_or(Header::CLOSED, AcqRel);
         }
     }

@@ -55,10 +55,14 @@ pub(crate) fn model(name: &str, ideal: usize, real: usize, scenario: impl Fn() +
     let mut reached = 0;
     for bound in bounds.clone() {
         reached = bound;
+        let limit = if bound == 1 { first } else { limit };
+        if start.elapsed() >= limit {
+            end = "cut";
+            break;
+        }
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(bound).filter(|&bound| bound != UNBOUNDED);
         builder.max_branches = 1_000_000;
-        let limit = if bound == 1 { first } else { limit };
         builder.max_duration = Some(limit.saturating_sub(start.elapsed()));
         // How often loom looks at the time.
         builder.checkpoint_interval = 500;

@@ -83,7 +83,7 @@ impl<K: Key> Table<K> {
     /// One pin: visits the bins of the segment at `place`, if it has any, and moves `place` on.
     fn walk_segment(&self, place: &mut Cursor, visit: impl FnMut(&Bin<K>)) -> bool {
         let guard = pin();
-        // Numbers fall along the roster, so this is the level itself, or else the first one that it had behind it.
+        // Numbers fall along the list, so this is the level itself, or else the first one that it had behind it.
         let Some(level) = self.levels.load(&guard).levels().find(|level| level.id() <= place.level) else {
             return false;
         };

@@ -110,7 +110,10 @@ fn local(runtime: &Runtime) {
     println!("admission and release, one thread, {CLIENTS} clients, medians of 15:");
     println!("  plain limiter        {plain_ns:6.1} ns");
     println!("  fleet, within share  {share_ns:6.1} ns  {:.2} x", share_ns / plain_ns);
-    println!("  fleet, by a lease    {lease_ns:6.1} ns  {:.2} x (one client, so its counter stays in the cache)", lease_ns / plain_ns);
+    println!(
+        "  fleet, by a lease    {lease_ns:6.1} ns  {:.2} x (one client, so its counter stays in the cache)",
+        lease_ns / plain_ns
+    );
     drop((plain_held, held, lease));
 }
 
@@ -182,10 +185,12 @@ impl Load {
             fleets[random.usize(..MACHINES as usize)].try_acquire(client).ok()
         };
         // Everybody is connected.
-        let mut lights: Vec<_> = (0..self.clients).map(|_| {
-            let client = light(&mut random);
-            admit(&mut random, client)
-        }).collect();
+        let mut lights: Vec<_> = (0..self.clients)
+            .map(|_| {
+                let client = light(&mut random);
+                admit(&mut random, client)
+            })
+            .collect();
         let mut heavies: Vec<Option<Permit>> = (0..HEAVY_CONNECTIONS).map(|_| None).collect();
         let end = Instant::now() + Duration::from_secs(60);
         while heavies.iter().flatten().count() < heavies.len() * 99 / 100 && Instant::now() < end {
@@ -219,7 +224,10 @@ impl Load {
             commands: (after.commands - before.commands) / seconds,
             busy: (after.busy - before.busy) / seconds,
         };
-        println!("\n{total} connections, {:.0} admissions a second on {MACHINES} machines, leases:", done as f64 / seconds);
+        println!(
+            "\n{total} connections, {:.0} admissions a second on {MACHINES} machines, leases:",
+            done as f64 / seconds
+        );
         println!("  requests a second    {:8.0}", cost.requests);
         println!("  clients named a s    {:8.0}", (now.1 - stats.1) as f64 / seconds);
         println!("  commands a second    {:8.0} (those of the script included)", cost.commands);
@@ -300,7 +308,8 @@ impl Load {
 
 /// Requests, and clients named in them.
 fn totals(fleets: &[Fleet]) -> (u64, u64) {
-    fleets.iter().map(Fleet::stats).fold((0, 0), |(requests, entries), stats| {
-        (requests + stats.requests, entries + stats.entries)
-    })
+    fleets
+        .iter()
+        .map(Fleet::stats)
+        .fold((0, 0), |(requests, entries), stats| (requests + stats.requests, entries + stats.entries))
 }

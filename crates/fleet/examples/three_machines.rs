@@ -189,8 +189,11 @@ impl Machine {
 
 impl Show {
     async fn run(&mut self) -> Result<(), Failure> {
-        self.act("Three machines and one client. Nothing is leased yet: the engine may have forgotten something", TTL / 2)
-            .await?;
+        self.act(
+            "Three machines and one client. Nothing is leased yet: the engine may have forgotten something",
+            TTL / 2,
+        )
+        .await?;
         self.act("The client connects everywhere, for as long as it is let in", TTL * 2).await?;
         self.expect(LIMIT, "all of the limit")?;
 
@@ -205,10 +208,12 @@ impl Show {
         if let Some(mut engine) = self.engine.process.take() {
             engine.kill().await?;
         }
-        self.act("The engine was killed. What is open stays; leases end, and each machine has its share", TTL * 2).await?;
+        self.act("The engine was killed. What is open stays; leases end, and each machine has its share", TTL * 2)
+            .await?;
         self.expect(LIMIT - 1, "what was open")?;
         self.machines.iter_mut().for_each(|machine| machine.held.truncate(2));
-        self.act("The client has closed all but two connections per machine, and gets nothing above a share", TTL).await?;
+        self.act("The client has closed all but two connections per machine, and gets nothing above a share", TTL)
+            .await?;
         self.expect(4, "two each")?;
 
         self.engine.start()?;
@@ -250,7 +255,11 @@ impl Show {
 
     fn expect(&self, wanted: u32, what: &str) -> Result<(), Failure> {
         let held = self.held();
-        if held == wanted { Ok(()) } else { Err(format!("BROKEN: {held} connections instead of {wanted}, {what}").into()) }
+        if held == wanted {
+            Ok(())
+        } else {
+            Err(format!("BROKEN: {held} connections instead of {wanted}, {what}").into())
+        }
     }
 
     fn draw(&mut self, what: &str) {
@@ -272,13 +281,20 @@ impl Show {
                 (false, touch) => format!(
                     " {at:<8} {:<12} {held:>2} {share:>6} {leased:>7}  {}\n",
                     "#".repeat(held),
-                    if touch == 1 { "in touch" } else if losses > 0 { "away, leases have ended" } else { "away" },
+                    if touch == 1 {
+                        "in touch"
+                    } else if losses > 0 {
+                        "away, leases have ended"
+                    } else {
+                        "away"
+                    },
                 ),
             };
         }
         let held = self.held() as usize;
         let free = (LIMIT as usize).saturating_sub(held);
-        text += &format!(" fleet    [{}{}] {held} of {LIMIT}, most {}\n", "#".repeat(held), ".".repeat(free), self.most);
+        text +=
+            &format!(" fleet    [{}{}] {held} of {LIMIT}, most {}\n", "#".repeat(held), ".".repeat(free), self.most);
         if self.live {
             text += "\n\n";
         }

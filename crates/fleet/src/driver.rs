@@ -10,9 +10,9 @@ use crate::stats::{Overhang, Stats};
 use connlimit::Limiter;
 use core::pin::pin;
 use core::sync::atomic::Ordering::{Relaxed, Release};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
-use core::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 

@@ -60,7 +60,9 @@ impl fmt::Display for EngineError {
         match self {
             Self::Away(why) => write!(f, "the engine is away: {why}"),
             Self::Rejected(why) => write!(f, "the engine rejects the request: {why}"),
-            Self::Evicts(policy) => write!(f, "the engine removes keys when memory is short (maxmemory-policy {policy})"),
+            Self::Evicts(policy) => {
+                write!(f, "the engine removes keys when memory is short (maxmemory-policy {policy})")
+            }
             Self::Garbled(what) => write!(f, "the engine's answer makes no sense: {what}"),
         }
     }

@@ -61,8 +61,9 @@ mod models {
                 thread::spawn(move || {
                     let leased = gate.leased();
                     // As the limiter does: within the lease, in one step.
-                    let counted =
-                        open.fetch_update(Ordering::AcqRel, Acquire, |open| (open < leased).then_some(open + 1)).is_ok();
+                    let counted = open
+                        .fetch_update(Ordering::AcqRel, Acquire, |open| (open < leased).then_some(open + 1))
+                        .is_ok();
                     if counted && !gate.still(leased) {
                         open.fetch_sub(1, Ordering::AcqRel);
                         return false;

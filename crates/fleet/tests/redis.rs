@@ -212,10 +212,8 @@ async fn a_replica_that_lacks_the_last_grants_lets_nobody_exceed_the_limit() {
     wait("the replica has a copy", || replica.info("replication", "master_link_status") == "up").await;
     sleep(TTL * 2).await;
     // What is granted from here on does not reach the replica.
-    wait("the replica has sessions", || {
-        replica.command(&["EXISTS", "{connlimit:}:sessions"]) == redis::Value::Int(1)
-    })
-    .await;
+    wait("the replica has sessions", || replica.command(&["EXISTS", "{connlimit:}:sessions"]) == redis::Value::Int(1))
+        .await;
     link.stall();
     world.fill().await;
     primary.kill();

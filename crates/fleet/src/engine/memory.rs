@@ -3,8 +3,8 @@
 use super::{Engine, EngineError, Reply, Request};
 use crate::protocol::ledger::Ledger;
 use core::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 use core::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Keeps the leases in the memory of this process: for tests, and for several limiters that share one limit. Clones

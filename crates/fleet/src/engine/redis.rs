@@ -5,9 +5,11 @@ mod agreement;
 
 use super::{Engine, EngineError, Grant, Granted, Key, Reply, Request};
 use core::fmt;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, Script, ScriptInvocation, Value};
 use core::time::Duration;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, Script, ScriptInvocation, Value,
+};
 use tokio::time::timeout;
 
 /// Keeps the leases in a Redis (from 5.0) or Valkey server.
@@ -98,8 +100,7 @@ impl Redis {
     async fn connect(&self) -> Result<MultiplexedConnection, EngineError> {
         // The deadline is that of the whole exchange, outside.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let mut connection =
-            self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(error)?;
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(error)?;
         let memory: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await.map_err(error)?;
         let line = |name: &str| memory.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         match (line("maxmemory:"), line("maxmemory_policy:")) {

@@ -2,9 +2,9 @@
 
 use super::Fault;
 use super::wire::{Entry, Grant, Granted, Key, Reply, Request, Rules};
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use core::time::Duration;
 
 /// Most clients that one answer names as contended.
 pub(crate) const MOST_CONTENDED: usize = 256;

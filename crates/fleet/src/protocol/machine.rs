@@ -3,9 +3,9 @@
 use super::Fault;
 use super::wire::{Entry, Granted, Key, Reply, Request, Rules};
 use crate::terms::WhenAway;
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use core::time::Duration;
 
 /// A moment by the machine's clock, which never steps back.
 pub(crate) type Time = Duration;
@@ -101,7 +101,10 @@ pub(crate) struct Totals {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
-#[expect(clippy::struct_excessive_bools, reason = "each of them is an end of its own, and they do not exclude each other")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them is an end of its own, and they do not exclude each other"
+)]
 pub(crate) struct Machine {
     settings: Settings,
     name: Arc<str>,
@@ -390,14 +393,7 @@ impl Machine {
 
     // What the engine says.
 
-    fn answer(
-        &mut self,
-        now: Time,
-        flight: InFlight,
-        reply: Reply,
-        counts: &impl Counts,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn answer(&mut self, now: Time, flight: InFlight, reply: Reply, counts: &impl Counts, effects: &mut Vec<Effect>) {
         match reply {
             Reply::Granted(granted) => self.granted(now, &flight, granted, counts, effects),
             Reply::Unknown if flight.end => self.leave(effects),

@@ -1,8 +1,8 @@
 //! What a machine says to the engine, and what it hears.
 
 use core::fmt;
-use std::sync::Arc;
 use core::time::Duration;
+use std::sync::Arc;
 
 /// A client as the whole fleet calls it: the text of its address, or of its name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

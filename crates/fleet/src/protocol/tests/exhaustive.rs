@@ -122,7 +122,8 @@ fn depth(usual: usize) -> usize {
 fn no_order_of_events_lets_a_client_exceed_its_bound() {
     for (seats, share) in [(3, 1), (0, 0), (2, 1)] {
         let setup = Setup::new(4, seats, share);
-        let worlds = explore(&setup, &World::settled(&setup), depth(4)) + explore(&setup, &with_leases(&setup), depth(4));
+        let worlds =
+            explore(&setup, &World::settled(&setup), depth(4)) + explore(&setup, &with_leases(&setup), depth(4));
         println!("{seats} seats, share {share}: {worlds} worlds");
         assert!(worlds > 1000);
     }

@@ -148,10 +148,7 @@ fn a_request_arrives_late() {
 fn the_engine_forgets_everything() {
     for new_run in [false, true] {
         // One after the other is told of it.
-        let rows: [Row; 2] = [
-            |setup| forget(setup, false),
-            |setup| forget(setup, true),
-        ];
+        let rows: [Row; 2] = [|setup| forget(setup, false), |setup| forget(setup, true)];
         hangs_on(rows[usize::from(new_run)], ten(), &[Fault::NoLearning]);
     }
 }

@@ -352,7 +352,8 @@ impl World {
                 let real = local * 1000 / (1000 + node.clock.drift) + 1;
                 u64::try_from(real).unwrap_or(0).max(self.real + 1)
             };
-            let (index, at) = (0..self.nodes.len()).map(|index| (index, wake(index))).min_by_key(|&(_, at)| at).unwrap();
+            let (index, at) =
+                (0..self.nodes.len()).map(|index| (index, wake(index))).min_by_key(|&(_, at)| at).unwrap();
             if at > end {
                 break;
             }
