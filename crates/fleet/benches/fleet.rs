@@ -12,10 +12,14 @@
 //!
 //! `CONNLIMIT_BENCH_CLIENTS`, `CONNLIMIT_BENCH_RATE` and `CONNLIMIT_BENCH_SECONDS` change the load.
 #![allow(clippy::std_instead_of_core, reason = "a benchmark has the standard library")]
-#![allow(clippy::cast_precision_loss, reason = "numbers for people")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers for people"
+)]
 
 #[path = "../tests/support/mod.rs"]
-#[allow(unreachable_pub, reason = "shared with the tests")]
 mod support;
 
 use connlimit::{Config, Limiter, Permit};
@@ -77,7 +81,7 @@ fn time(call: impl FnMut(u32)) -> f64 {
     const CALLS: u32 = CLIENTS * 512;
     let start = used();
     (0..CALLS).for_each(call);
-    (used() - start).as_nanos() as f64 / f64::from(CALLS)
+    used().saturating_sub(start).as_nanos() as f64 / f64::from(CALLS)
 }
 
 fn local(runtime: &Runtime) {

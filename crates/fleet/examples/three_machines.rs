@@ -8,6 +8,7 @@
 //!
 //! In a terminal the table is live; elsewhere it is printed when something has happened.
 #![allow(clippy::std_instead_of_core, reason = "an example has the standard library")]
+#![allow(clippy::format_push_string, reason = "it is drawn twenty times a second")]
 
 use connlimit::{Config, Limiter};
 use connlimit_fleet::{Fleet, Terms, engine::Redis};

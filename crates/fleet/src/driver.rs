@@ -2,7 +2,8 @@
 
 use crate::clock::{nanos, now};
 use crate::engine::{Engine, EngineError, Reply, Request};
-use crate::fleet::{Ask, JoinError, Lease, Shared};
+use crate::error::JoinError;
+use crate::fleet::{Ask, Lease, Shared};
 use crate::gate::before_counting;
 use crate::protocol::machine::{Counts, Effect, Event, Machine, NEVER};
 use crate::protocol::wire::Key;

@@ -16,7 +16,6 @@ pub(crate) mod wire;
 
 /// Faults that the tests plant, each of them a line of the protocol left out. Without tests there are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(not(test), expect(dead_code, reason = "only tests plant faults"))]
 pub(crate) enum Fault {
     /// The ledger takes requests in the order in which they arrive.
     LateRequestsCount,

@@ -41,7 +41,7 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Overhang {
-    /// The client, as the limiter [counts](connlimit::Limiter::counted_as) it.
+    /// The client, as the limiter [counts](connlimit::Config::counted_as) it.
     pub client: Client,
     /// How many of its connections.
     pub connections: u32,

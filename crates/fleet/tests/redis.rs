@@ -87,7 +87,7 @@ impl World {
                 if !held.is_empty() {
                     open.fetch_sub(1, SeqCst);
                     let at = usize::try_from(turn).unwrap() % held.len();
-                    held.swap_remove(at);
+                    drop(held.swap_remove(at));
                 }
             }
             sleep(Duration::from_millis(3)).await;

@@ -12,7 +12,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
-/// Keeps the leases in a Redis (from 5.0) or Valkey server.
+/// Keeps the leases in a Redis or Valkey server. Tested with Redis 7.0; what the script uses has been there since 5.0.
 ///
 /// Each exchange is one atomic script. Connections are made when they are needed, and anew after any error.
 ///

@@ -11,9 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A Redis or Valkey server that dies with its handle.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub port: u16,
+    pub(crate) port: u16,
     dir: TempDir,
     options: Vec<String>,
 }
@@ -25,7 +25,7 @@ fn program() -> Option<&'static str> {
 
 impl Server {
     /// `None`, said aloud, where no server is installed.
-    pub fn start(options: &[&str]) -> Option<Self> {
+    pub(crate) fn start(options: &[&str]) -> Option<Self> {
         let Some(program) = program() else {
             eprintln!("SKIP: neither redis-server nor valkey-server is installed; nothing was tested");
             return None;
@@ -56,22 +56,22 @@ impl Server {
         false
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    pub fn try_command(&self, command: &[&str]) -> redis::RedisResult<redis::Value> {
+    pub(crate) fn try_command(&self, command: &[&str]) -> redis::RedisResult<redis::Value> {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}/", self.port))?;
         let mut connection = client.get_connection_with_timeout(Duration::from_secs(5))?;
         let (name, arguments) = command.split_first().unwrap();
         redis::cmd(name).arg(arguments).query(&mut connection)
     }
 
-    pub fn command(&self, command: &[&str]) -> redis::Value {
+    pub(crate) fn command(&self, command: &[&str]) -> redis::Value {
         self.try_command(command).unwrap()
     }
 
-    pub fn info(&self, section: &str, line: &str) -> String {
+    pub(crate) fn info(&self, section: &str, line: &str) -> String {
         let redis::Value::BulkString(info) = self.command(&["INFO", section]) else { panic!("no text") };
         let info = String::from_utf8(info).unwrap();
         let value = info.lines().find_map(|info| info.strip_prefix(line)?.strip_prefix(':'));
@@ -83,22 +83,22 @@ impl Server {
         assert!(status.success(), "kill {signal}");
     }
 
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.signal("-STOP");
     }
 
-    pub fn go_on(&self) {
+    pub(crate) fn go_on(&self) {
         self.signal("-CONT");
     }
 
     /// `kill -9`.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Another process on the same port, with the files that the last one left.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.child = spawn(program().unwrap(), self.port, &self.dir, &self.options);
         assert!(self.answers(), "it does not start again");
     }
@@ -133,14 +133,14 @@ struct State {
 }
 
 /// A TCP proxy that delays, stalls, cuts and half-opens.
-pub struct Proxy {
-    pub address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Proxy {
-    pub async fn start(target: SocketAddr) -> Self {
+    pub(crate) async fn start(target: SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State { mode: AtomicU8::new(PASS), delay: AtomicU64::new(0), target: Mutex::new(target) });
@@ -188,32 +188,32 @@ impl Proxy {
         }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://{}/", self.address)
     }
 
-    pub fn delay(&self, delay: Duration) {
+    pub(crate) fn delay(&self, delay: Duration) {
         self.state.delay.store(u64::try_from(delay.as_millis()).unwrap(), SeqCst);
     }
 
-    pub fn pass(&self) {
+    pub(crate) fn pass(&self) {
         self.state.mode.store(PASS, SeqCst);
     }
 
-    pub fn stall(&self) {
+    pub(crate) fn stall(&self) {
         self.state.mode.store(STALL, SeqCst);
     }
 
-    pub fn half_open(&self) {
+    pub(crate) fn half_open(&self) {
         self.state.mode.store(HALF, SeqCst);
     }
 
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.state.mode.store(CUT, SeqCst);
     }
 
     /// From now on, somebody else.
-    pub fn lead_to(&self, target: SocketAddr) {
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
         *self.state.target.lock().unwrap() = target;
     }
 }

@@ -1,7 +1,7 @@
 //! The script does what the ledger does.
 
 #[path = "../../../tests/support/mod.rs"]
-#[allow(unreachable_pub, clippy::std_instead_of_core, reason = "shared with the tests outside")]
+#[allow(clippy::std_instead_of_core, reason = "shared with the tests outside")]
 mod support;
 
 use super::{Redis, SCRIPT};
@@ -37,7 +37,7 @@ async fn the_script_and_the_ledger_answer_alike() {
         let mut ledger = Ledger::default();
         let (mut clock, mut run, mut sequence) = (1_000_000_000_000u64, 0, [0u64; 4]);
         let mut epochs: Vec<Arc<str>> = vec!["none".into()];
-        let ttl = Duration::from_millis(1000);
+        let ttl = Duration::from_secs(1);
         let mut rules = Rules { pool: 9, seats: 2, share: 1, ttl, retention: ttl * 1_000_000 };
         for step in 0..250 {
             clock = match random.u32(..60) {

@@ -3,8 +3,9 @@
 use super::world::{Setup, TTL, World};
 use crate::protocol::machine::Counts;
 use crate::protocol::tests::world::key;
+use core::hash::{Hash, Hasher};
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::DefaultHasher;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Op {
@@ -46,7 +47,7 @@ fn ops(world: &World, setup: &Setup) -> Vec<Op> {
 
 fn apply(world: &mut World, setup: &Setup, op: Op) {
     match op {
-        Op::Connect(node) => drop(world.connect(node, 0)),
+        Op::Connect(node) => _ = world.connect(node, 0),
         Op::Disconnect(node) => world.disconnect(node, 0),
         Op::Deliver(which) => {
             let packet = world.take(which);

@@ -51,7 +51,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
 pub(super) fn apply(world: &mut World, setup: &Setup, op: &Op) {
     let packets = world.wire.len();
     match *op {
-        Op::Connect(node, client) => drop(world.connect(node, client % setup.clients)),
+        Op::Connect(node, client) => _ = world.connect(node, client % setup.clients),
         Op::Disconnect(node, client) => world.disconnect(node, client % setup.clients),
         Op::Deliver(which) if packets > 0 => {
             let packet = world.take(which % packets);

@@ -11,11 +11,11 @@ use crate::terms::WhenAway;
 type Row = fn(&Setup) -> Result<(), String>;
 
 /// Holds as it is, and not with any of the faults.
-fn hangs_on(row: Row, setup: Setup, faults: &[Fault]) {
-    row(&setup).unwrap();
+fn hangs_on(row: Row, setup: &Setup, faults: &[Fault]) {
+    row(setup).unwrap();
     for &fault in faults {
-        let faulty = Setup { fault: Some(fault), ..setup.clone() };
-        assert!(row(&faulty).is_err(), "{fault:?} makes no difference");
+        let broken = Setup { fault: Some(fault), ..setup.clone() };
+        assert!(row(&broken).is_err(), "{fault:?} makes no difference");
     }
 }
 
@@ -64,7 +64,7 @@ fn all_well() {
         world.get(setup, 2, 99, TTL)?;
         if world.total(0) == 10 { Ok(()) } else { Err(format!("{} open", world.total(0))) }
     };
-    hangs_on(row, ten(), &[Fault::HoldsIgnored]);
+    hangs_on(row, &ten(), &[Fault::HoldsIgnored]);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_lease_is_asked_for_and_the_answer_is_on_its_way() {
         }
         Ok(())
     };
-    hangs_on(row, ten(), &[Fault::CapBeforeGrant]);
+    hangs_on(row, &ten(), &[Fault::CapBeforeGrant]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_lease_lies_idle_and_is_given_back() {
             None
         });
         let answer = shrink.expect("it gives back what lies idle");
-        (0..8).for_each(|_| drop(world.connect(0, 0)));
+        (0..8).for_each(|_| _ = world.connect(0, 0));
         let admitted_meanwhile = world.nodes[0].open.open(&key(0));
         world.wire.clear();
         world.get(setup, 1, 99, 60)?;
@@ -111,7 +111,7 @@ fn a_lease_lies_idle_and_is_given_back() {
         world.get(setup, 2, 99, TTL / 4)?;
         if admitted_meanwhile <= 3 { Ok(()) } else { Err(format!("{admitted_meanwhile} by a lease given back")) }
     };
-    hangs_on(row, ten(), &[Fault::ShrinkTooSoon]);
+    hangs_on(row, &ten(), &[Fault::ShrinkTooSoon]);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_request_arrives_late() {
         world.wire.clear();
         world.get(setup, 1, 99, TTL / 2).map(drop)
     };
-    hangs_on(row, ten(), &[Fault::LateRequestsCount]);
+    hangs_on(row, &ten(), &[Fault::LateRequestsCount]);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn the_engine_forgets_everything() {
     for new_run in [false, true] {
         // One after the other is told of it.
         let rows: [Row; 2] = [|setup| forget(setup, false), |setup| forget(setup, true)];
-        hangs_on(rows[usize::from(new_run)], ten(), &[Fault::NoLearning]);
+        hangs_on(rows[usize::from(new_run)], &ten(), &[Fault::NoLearning]);
     }
 }
 
@@ -177,7 +177,7 @@ fn a_replica_takes_over_that_lacks_the_last_grants() {
         world.get(setup, 2, 99, 3 * TTL)?;
         at_most(&world, 10, "in the end")
     };
-    hangs_on(row, ten(), &[Fault::FailoverUnseen]);
+    hangs_on(row, &ten(), &[Fault::FailoverUnseen]);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn the_engines_clock_is_set() {
         }
         Ok(())
     };
-    hangs_on(row, ten(), &[Fault::StepUnseen]);
+    hangs_on(row, &ten(), &[Fault::StepUnseen]);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_request_that_began_a_session_arrives_again_after_the_engine_forgot() {
         world.get(setup, 1, 99, TTL)?;
         at_most(&world, 10, "in the end")
     };
-    hangs_on(row, ten(), &[Fault::EpochIgnored]);
+    hangs_on(row, &ten(), &[Fault::EpochIgnored]);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn a_machine_is_cut_off_and_keeps_what_is_open() {
         world.get(setup, 0, 99, 2 * TTL)?;
         at_most(&world, 10, "in the end")
     };
-    hangs_on(row, ten(), &[]);
+    hangs_on(row, &ten(), &[]);
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_machine_comes_back_and_what_it_kept_is_in_the_books() {
         world.get(setup, 1, 99, TTL)?;
         at_most(&world, 10, "though nobody else had grown")
     };
-    hangs_on(row, ten(), &[Fault::NothingReasserted]);
+    hangs_on(row, &ten(), &[Fault::NothingReasserted]);
 }
 
 #[test]
@@ -263,10 +263,10 @@ fn a_machine_is_cut_off_whose_leases_lie_idle() {
         (world.cut[0], world.stalled[0]) = (true, true);
         world.close(0, 8);
         world.get(setup, 1, 99, 2 * TTL)?;
-        (0..20).for_each(|_| drop(world.connect(0, 0)));
+        (0..20).for_each(|_| _ = world.connect(0, 0));
         world.check(setup)
     };
-    hangs_on(row, ten(), &[Fault::LeasesOutliveSession]);
+    hangs_on(row, &ten(), &[Fault::LeasesOutliveSession]);
 }
 
 #[test]
@@ -289,10 +289,10 @@ fn a_machine_is_told_that_the_engine_forgot_and_then_cut_off() {
         assert!(world.cut[0]);
         world.close(0, 8);
         world.get(setup, 1, 99, 3 * TTL)?;
-        (0..20).for_each(|_| drop(world.connect(0, 0)));
+        (0..20).for_each(|_| _ = world.connect(0, 0));
         world.check(setup)
     };
-    hangs_on(row, ten(), &[Fault::UnheardLeasesKept]);
+    hangs_on(row, &ten(), &[Fault::UnheardLeasesKept]);
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn an_answer_takes_long_and_then_the_machine_is_cut_off() {
         world.cut[0] = true;
         world.get(setup, 1, 99, 2 * TTL).map(drop)
     };
-    hangs_on(row, ten(), &[Fault::DeadlineFromAnswer]);
+    hangs_on(row, &ten(), &[Fault::DeadlineFromAnswer]);
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn a_machines_clock_is_slow_and_the_engines_is_fast() {
         world.run_for(setup, 991);
         world.get(setup, 1, 99, 15).map(drop)
     };
-    hangs_on(row, Setup { drift: vec![-10, 0, 0, 10], ..ten() }, &[Fault::NoMargin]);
+    hangs_on(row, &Setup { drift: vec![-10, 0, 0, 10], ..ten() }, &[Fault::NoMargin]);
 }
 
 #[test]
@@ -346,8 +346,8 @@ fn more_machines_than_seats() {
         let mut world = World::settled(setup);
         (0..3).try_for_each(|node| world.get(setup, node, 99, TTL / 2).map(drop))
     };
-    hangs_on(row, Setup::new(4, 2, 2), &[Fault::SeatsForAll]);
-    hangs_on(row, Setup::new(5, 2, 2), &[Fault::SeatsForAll]);
+    hangs_on(row, &Setup::new(4, 2, 2), &[Fault::SeatsForAll]);
+    hangs_on(row, &Setup::new(5, 2, 2), &[Fault::SeatsForAll]);
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn shares_beyond_the_limit() {
         (0..3).try_for_each(|node| world.get(setup, node, 99, TTL / 2).map(drop))?;
         at_most(&world, 6, "of three shares of two")
     };
-    hangs_on(row, Setup::new(4, 3, 2), &[]);
+    hangs_on(row, &Setup::new(4, 3, 2), &[]);
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn a_machine_dies_and_what_it_had_is_free_after_a_time_to_live() {
         assert_eq!(world.get(setup, 1, 99, TTL)?, 8);
         Ok(())
     };
-    hangs_on(row, ten(), &[]);
+    hangs_on(row, &ten(), &[]);
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn the_engine_is_away() {
         world.cut.fill(true);
         for _ in 0..60 {
             world.run_for(&setup, TTL / 20);
-            (0..3).for_each(|node| drop(world.connect(node, 0)));
+            (0..3).for_each(|node| _ = world.connect(node, 0));
             assert!(world.total(0) <= most, "{when_away:?}");
         }
         // With shares: what is open, and at most the share on each machine. With holds: what was leased, too.

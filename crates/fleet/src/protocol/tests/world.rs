@@ -5,9 +5,9 @@ use crate::protocol::ledger::Ledger;
 use crate::protocol::machine::{Counts, Effect, Event, Machine, NEVER, Settings, Time};
 use crate::protocol::wire::{Key, Reply, Request, Rules};
 use crate::terms::WhenAway;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(super) const TTL: u64 = 1000;
 
@@ -211,14 +211,14 @@ impl World {
             let node = &mut self.nodes[index];
             match effect {
                 Effect::Share(share) => node.share = share,
-                Effect::Lease(key, leased) => drop(node.leases.insert(key, leased)),
+                Effect::Lease(key, leased) => _ = node.leases.insert(key, leased),
                 Effect::Quiet(..) | Effect::QuietAll(_) => {}
                 Effect::Deadline(deadline) => node.deadline = deadline,
                 Effect::Open(limit) => {
                     adopt = limit == 0;
                     node.open_to = limit;
                 }
-                Effect::Forget(key) => drop(node.leases.remove(&key)),
+                Effect::Forget(key) => _ = node.leases.remove(&key),
                 Effect::Left => node.left = true,
                 Effect::Send(mut request) => {
                     node.machine.settle(&mut request, &node.open);
@@ -391,7 +391,7 @@ impl World {
             in_the_books &= self.ledger.leased(&node.machine.session(), &key) >= above && now < node.deadline;
         }
         if in_the_books {
-            self.nodes.iter_mut().for_each(|node| drop(node.kept.remove(&key)));
+            self.nodes.iter_mut().for_each(|node| _ = node.kept.remove(&key));
         }
         self.nodes.iter().filter_map(|node| node.kept.get(&key)).sum()
     }
