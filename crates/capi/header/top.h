@@ -33,10 +33,10 @@
  * one does. One thread at a time may fill a permit, or use a configuration.
  *
  * FORK. A limiter counts for its own process: four workers that each have a limit of 5 admit 20 connections of one
- * client. Create the limiter in each worker after fork(). Or fork while the process has one thread: then each side goes
- * on with a copy of the counts, and a permit that was open is released once on each side. After a fork() from a process
- * of which another thread used the library, the child must not use it, not even for new limiters: what that thread held
- * is held for ever, memory is not used again, and a change of configuration may wait without end. It may call exec().
+ * client. A child of fork() may use limiters of its own and inherited ones, also when other threads of the parent were
+ * inside the library. An inherited one goes on with a copy of the counts: a permit that was open is released once on each
+ * side, and what other threads of the parent had open stays counted in the child until its limiter goes. So create
+ * limiters in each worker, after the fork. After vfork() only exec() is allowed.
  *
  * SIGNALS. No function may be called from a signal handler. A signal that arrives during a call does no harm.
  *
@@ -44,12 +44,14 @@
  * library joined; until a thread has ended the system keeps the library mapped. A few hundred bytes for each thread that
  * ran at once stay allocated.
  *
- * MEMORY. A limiter takes less than 8 KiB until its first client comes; then each kind of client (IPv4, IPv6, named)
- * takes some 55 KiB at first and grows as it needs to, up to CONNLIMIT_TABLE_MEMORY. One limiter for each virtual
- * host is fine for hundreds of hosts; for more, name clients by host and address, and use one. When the system
- * has no memory for the table, an admission is rejected with CONNLIMIT_TABLE_FULL. Other calls get CONNLIMIT_NO_MEMORY
- * where they can; where the parts below them cannot tell (texts, rules, connlimit_top, connlimit_walk, and a first use by
- * a thread) the process ends, as it does for C++'s new without a handler.
+ * MEMORY. A limiter takes less than 8 KiB until its first client comes; then each kind of client (IPv4, IPv6, named) takes
+ * some 10 KiB at first and grows as it needs to, up to CONNLIMIT_TABLE_MEMORY.
+ * One limiter for each virtual host is fine for hundreds of hosts; for more, name clients by host and address, and use one.
+ * When the system has no memory for the table, an admission is rejected with CONNLIMIT_TABLE_FULL, and connlimit_create
+ * returns CONNLIMIT_NO_MEMORY. Small pieces are another matter: where not even 2 KiB are left the process ends, as it does
+ * for C++'s new without a handler. They are asked for by admissions of newcomers (the collector's list of what is to be
+ * freed), by those under tiers or a total, by the first call of a thread, and by calls about configurations, connlimit_top
+ * and connlimit_walk.
  *
  * GROWTH. A program runs with any later library of the same SONAME. A structure that may grow says its size in its
  * first member, or next to an array: set it to sizeof. Members that the library does not know are set to zero.

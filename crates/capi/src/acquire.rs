@@ -45,7 +45,7 @@ pub unsafe extern "C" fn connlimit_try_acquire(
         let addr = unsafe { Sockaddr::new(addr, len) }?;
         // SAFETY: duty 3 is the caller's by this function's own.
         let vacant = unsafe { Vacant::new(permit) }?;
-        acquire(limiter, addr, vacant)
+        acquire(limiter, &addr, vacant)
     })
 }
 
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn connlimit_try_acquire_ip(
         let ip = unsafe { Ip::new(bytes, len) }?;
         // SAFETY: duty 1 is the caller's by this function's own.
         let vacant = unsafe { Vacant::new(permit) }?;
-        acquire(limiter, ip, vacant)
+        acquire(limiter, &ip, vacant)
     })
 }
 
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn connlimit_try_acquire_named(
         let name = unsafe { Name::new(name, len) }?;
         // SAFETY: duty 1 is the caller's by this function's own.
         let vacant = unsafe { Vacant::new(permit) }?;
-        acquire(limiter, name, vacant)
+        acquire(limiter, &name, vacant)
     })
 }
 
@@ -208,7 +208,7 @@ pub unsafe extern "C" fn connlimit_try_acquire_within_named(
 }
 
 #[inline(always)]
-fn acquire(limiter: &Limiter, address: impl Address, vacant: Vacant<'_>) -> Result<(), Status> {
+fn acquire(limiter: &Limiter, address: &impl Address, vacant: Vacant<'_>) -> Result<(), Status> {
     // The way of most, from end to end in registers.
     if let Some(v4) = address.ipv4() {
         return acquire_ipv4(limiter, v4, vacant);
@@ -217,7 +217,7 @@ fn acquire(limiter: &Limiter, address: impl Address, vacant: Vacant<'_>) -> Resu
 }
 
 #[inline(never)]
-fn acquire_other(limiter: &Limiter, address: impl Address, vacant: Vacant<'_>) -> Result<(), Status> {
+fn acquire_other(limiter: &Limiter, address: &impl Address, vacant: Vacant<'_>) -> Result<(), Status> {
     vacant.put(limiter.try_acquire(address.client()?)?);
     Ok(())
 }

@@ -39,7 +39,7 @@ pub unsafe extern "C" fn connlimit_create(
         let made = || {
             // SAFETY: duty 1 is the caller's by this function's own.
             let draft = unsafe { handle::get::<Draft>(config) }?;
-            Ok(Limiter::new(draft.config.clone()))
+            Limiter::try_new(draft.config.clone()).map_err(|error| Status::from(&error))
         };
         // SAFETY: duty 2 is the caller's by this function's own.
         unsafe { handle::create(limiter, made) }

@@ -153,6 +153,7 @@ impl From<&ConfigError> for Status {
             ConfigError::SoftPercent(_) => Self::ConnlimitBadValue,
             ConfigError::Tier { .. } => Self::ConnlimitBadTier,
             ConfigError::Rule { .. } => Self::ConnlimitBadRule,
+            ConfigError::NoMemory { .. } => Self::ConnlimitNoMemory,
             ConfigError::FixedAtBuild(_) => Self::ConnlimitFixedAtCreation,
             _ => Self::ConnlimitBadConfig,
         }

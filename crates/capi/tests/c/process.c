@@ -53,6 +53,57 @@ static void a_fork_makes_two_limiters_of_one(void) {
     OK(connlimit_destroy(&limiter));
 }
 
+static connlimit_limiter *busy_limiter;
+static volatile int busy;
+
+static void *acquire_often(void *arg) {
+    connlimit_permit permit = CONNLIMIT_PERMIT_INIT;
+    for (uint32_t i = 0; busy; i++) {
+        uint32_t client = i % 100000;
+        if (connlimit_try_acquire_ip(busy_limiter, &client, sizeof client, &permit) == CONNLIMIT_OK) {
+            OK(connlimit_release(&permit));
+        }
+    }
+    return arg;
+}
+
+static void *set_often(void *arg) {
+    for (uint32_t i = 0; busy; i++) OK(connlimit_set_limit(busy_limiter, 10 + i % 3));
+    return arg;
+}
+
+/* Other threads of the parent are within the library. Their limiter works in the child, and so does a new one. */
+static void a_fork_from_a_busy_process_makes_a_child_that_works(void) {
+    enum { CHILDREN = 3, NEWCOMERS = 300000 };
+    pthread_t threads[3];
+    busy_limiter = limiter_of("{\"max_per_client\": 10, \"table_memory\": 16777216}");
+    busy = 1;
+    for (int i = 0; i < 2; i++) CHECK(pthread_create(&threads[i], NULL, acquire_often, NULL), 0);
+    CHECK(pthread_create(&threads[2], NULL, set_often, NULL), 0);
+    for (int n = 0; n < CHILDREN; n++) {
+        pid_t child = fork();
+        CHECK(child >= 0, 1);
+        if (child == 0) {
+            connlimit_permit permit = CONNLIMIT_PERMIT_INIT;
+            connlimit_limiter *own = limiter_of("{\"max_per_client\": 1, \"table_memory\": 16777216}");
+            /* A child that hangs ends. */
+            alarm(120);
+            OK(connlimit_set_limit(busy_limiter, 10));
+            for (uint32_t i = 0; i < NEWCOMERS; i++) {
+                uint32_t client = 0xf0000000 + i;
+                OK(connlimit_try_acquire_ip(i % 2 ? own : busy_limiter, &client, sizeof client, &permit));
+                OK(connlimit_release(&permit));
+            }
+            OK(connlimit_destroy(&own));
+            _exit(0);
+        }
+        expect_success(child);
+    }
+    busy = 0;
+    for (int i = 0; i < 3; i++) CHECK(pthread_join(threads[i], NULL), 0);
+    OK(connlimit_destroy(&busy_limiter));
+}
+
 /* Workers that each make their own have a limit each. */
 static void limits_are_per_process(void) {
     pid_t children[4];
@@ -132,6 +183,7 @@ static void the_library_works_until_the_end(void) {
 
 int main(void) {
     a_fork_makes_two_limiters_of_one();
+    a_fork_from_a_busy_process_makes_a_child_that_works();
     limits_are_per_process();
     signals_during_calls_do_no_harm();
     the_library_works_until_the_end();

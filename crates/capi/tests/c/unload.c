@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void *library;
 
@@ -76,6 +78,14 @@ int main(int argc, char **argv) {
         }
         OK(destroy(&limiter));
         if (dlclose(library) != 0) return 1;
+        /* Nothing of the library runs in a child any more, nor at its exit. */
+        pid_t child = fork();
+        if (child == 0) exit(0);
+        int status = -1;
+        if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+            fprintf(stderr, "unload.c: a child ended with %d\n", status);
+            return 1;
+        }
     }
     return 0;
 }
