@@ -44,6 +44,15 @@ pub trait Acquire {
     ///
     /// Why it may not. Nothing is counted then.
     fn try_acquire(&self, client: Client) -> Result<Self::Permit, Rejected>;
+
+    /// Runs `act` with a [`try_acquire`](Self::try_acquire) for several connections in a row, which a limiter may have
+    /// for less than as many calls: [`Limiter`] has its [batch](Limiter::batch). `act` must not wait.
+    fn in_a_row<T>(&self, act: impl FnOnce(&mut dyn FnMut(Client) -> Result<Self::Permit, Rejected>) -> T) -> T
+    where
+        Self: Sized,
+    {
+        act(&mut |client| self.try_acquire(client))
+    }
 }
 
 impl Acquire for Limiter {
@@ -54,5 +63,11 @@ impl Acquire for Limiter {
     fn try_acquire(&self, client: Client) -> Result<Permit, Rejected> {
         // The inherent one.
         Self::try_acquire(self, client)
+    }
+
+    fn in_a_row<T>(&self, act: impl FnOnce(&mut dyn FnMut(Client) -> Result<Permit, Rejected>) -> T) -> T {
+        // None unless there is a connection: an accept loop is often polled in vain.
+        let mut batch = None;
+        act(&mut |client| batch.get_or_insert_with(|| self.batch()).try_acquire(client))
     }
 }

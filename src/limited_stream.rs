@@ -73,6 +73,36 @@ impl<S, P> LimitedStream<S, P> {
         &self.permit
     }
 
+    /// Goes on to another phase: from now on the connection is counted by `permit`, which another limiter may have
+    /// given, or the same for another client. The old permit is released last, so the connection is counted at every
+    /// moment, and for a moment by both.
+    ///
+    /// # Examples
+    ///
+    /// From the few that may be logging in to the many that may have a session:
+    ///
+    /// ```
+    /// use connlimit::{Client, Config, LimitedStream, Limiter};
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let (logins, sessions) = (Limiter::new(Config::new(2)), Limiter::new(Config::new(100)));
+    /// let (peer, user) = (Ipv4Addr::new(192, 0, 2, 1), Client::named("alice"));
+    ///
+    /// let stream = LimitedStream::new("a socket", logins.try_acquire(peer)?);
+    /// // ... alice says who she is ...
+    /// let stream = stream.exchange(sessions.try_acquire(user)?);
+    /// assert_eq!((logins.open_connections(peer), sessions.open_connections(user)), (0, 1));
+    /// # drop(stream);
+    /// # Ok::<(), connlimit::Rejected>(())
+    /// ```
+    #[must_use = "the connection is in what is returned"]
+    pub fn exchange<Q>(self, permit: Q) -> LimitedStream<S, Q> {
+        let (stream, old) = self.into_parts();
+        let next = LimitedStream::new(stream, permit);
+        drop(old);
+        next
+    }
+
     /// Takes the two apart. Nothing is closed and nothing is released: the connection is counted until the permit
     /// that is handed back is dropped.
     ///

@@ -22,17 +22,15 @@
 
 mod accept_error;
 mod listen;
+mod pause;
 
 pub use accept_error::AcceptError;
 pub use listen::Listen;
+pub use pause::ExhaustionPause;
 
 use crate::{Acquire, Client, LimitedStream, Limiter, Rejected};
-use core::{fmt, time::Duration};
+use core::fmt;
 use std::{io, thread};
-
-/// How long [`LimitedListener::accept`] waits before it tries again when the machine is out of descriptors or
-/// memory: 50 ms, so that a descriptor that comes free is used soon and waiting costs twenty calls a second.
-pub const EXHAUSTION_PAUSE: Duration = Duration::from_millis(50);
 
 /// An admitted connection and the address of its peer.
 pub type Accepted<L, A = Limiter> = (LimitedStream<<L as Listen>::Stream, <A as Acquire>::Permit>, <L as Listen>::Addr);
@@ -73,12 +71,14 @@ pub struct LimitedListener<L: Listen, A: Acquire = Limiter> {
     count_as: Option<Box<CountAs<L>>>,
     on_rejected: Option<Box<OnRejected<L>>>,
     on_error: Option<Box<OnError>>,
+    pause: ExhaustionPause,
 }
 
 impl<L: Listen, A: Acquire> LimitedListener<L, A> {
     /// Guards `listener` with `limiter`. Keep a clone of the limiter to read counts or to change the limit later.
     pub const fn new(listener: L, limiter: A) -> Self {
-        Self { listener, limiter, count_as: None, on_rejected: None, on_error: None }
+        let pause = ExhaustionPause::new();
+        Self { listener, limiter, count_as: None, on_rejected: None, on_error: None, pause }
     }
 
     /// Calls `hook` with each rejected connection, to count it, log it, or tell the peer why. Without a hook the
@@ -150,8 +150,8 @@ impl<L: Listen, A: Acquire> LimitedListener<L, A> {
     ///
     /// Errors that say nothing about the listener are survived and given to [`on_error`](Self::on_error):
     /// - a connection that died in the backlog is skipped;
-    /// - out of descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`): the thread sleeps for
-    ///   [`EXHAUSTION_PAUSE`] and tries again. It sleeps on a non-blocking socket too, so an event loop is better
+    /// - out of descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`): the thread sleeps for an
+    ///   [`ExhaustionPause`] and tries again. It sleeps on a non-blocking socket too, so an event loop is better
     ///   served by [`Limiter::try_acquire`].
     ///
     /// # Errors
@@ -161,7 +161,10 @@ impl<L: Listen, A: Acquire> LimitedListener<L, A> {
     pub fn accept(&mut self) -> io::Result<Accepted<L, A>> {
         loop {
             let (stream, addr) = match self.listener.accept() {
-                Ok(connection) => connection,
+                Ok(connection) => {
+                    self.pause.reset();
+                    connection
+                }
                 Err(error) => {
                     self.survive(error)?;
                     continue;
@@ -171,6 +174,7 @@ impl<L: Listen, A: Acquire> LimitedListener<L, A> {
                 Some(client_of) => client_of(&stream, &addr),
                 None => self.listener.client(&stream, &addr),
             };
+            // Not by a batch: the next `accept` may wait for hours, and would hold back what the table gives up.
             match self.limiter.try_acquire(client) {
                 Ok(permit) => return Ok((LimitedStream::new(stream, permit), addr)),
                 Err(reason) => {
@@ -212,7 +216,7 @@ impl<L: Listen, A: Acquire> LimitedListener<L, A> {
             hook(&error);
         }
         if kind == AcceptError::Exhausted {
-            thread::sleep(EXHAUSTION_PAUSE);
+            thread::sleep(self.pause.lengthen());
         }
         Ok(())
     }

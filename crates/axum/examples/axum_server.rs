@@ -17,7 +17,7 @@ use axum::http::header::{CONNECTION, HeaderName};
 use axum::routing::{get, put};
 use axum::{Extension, Json, Router};
 use connlimit::{Client, Config, Limiter, stats::Zone};
-use connlimit_axum::{Incoming, PeerAddr, connection_info};
+use connlimit_axum::connection_info;
 use connlimit_http::ConnectionInfo;
 use connlimit_tokio::{LimitedListener, Reject, Rejecter};
 use core::{cmp::Reverse, error::Error, fmt::Write, net::IpAddr, time::Duration};
@@ -34,11 +34,7 @@ async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io:
         .on_error(|error| eprintln!("accept: {error}; going on"));
     let rejecter = listener.rejecter().clone();
 
-    let app = Router::new()
-        .route("/", get(hello))
-        .route("/hold", get(hold))
-        .layer(connection_info(limiter.clone()))
-        .into_make_service_with_connect_info::<PeerAddr>();
+    let app = Router::new().route("/", get(hello)).route("/hold", get(hold)).layer(connection_info(limiter.clone()));
     let changes = Router::new()
         .route("/limit/{limit}", put(set_limit))
         .route("/metrics", get(metrics))
@@ -46,7 +42,7 @@ async fn serve(socket: TcpListener, admin: TcpListener, limiter: Limiter) -> io:
         .route("/clients", get(clients))
         .with_state((limiter, rejecter));
 
-    let (served, _) = tokio::join!(axum::serve(Incoming::new(listener), app), axum::serve(admin, changes));
+    let (served, _) = tokio::join!(connlimit_axum::serve(listener, app), axum::serve(admin, changes));
     served
 }
 

@@ -10,10 +10,12 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::{Router, routing::get};
 use connlimit::{Config, Limiter};
-use connlimit_axum::{Incoming, PeerAddr};
 use connlimit_tokio::proxy::Proxied;
 use connlimit_tokio::{LimitedListener, Reject, Rejecter};
-use core::{error::Error, net::IpAddr};
+use core::{
+    error::Error,
+    net::{IpAddr, SocketAddr},
+};
 use ipnet::IpNet;
 use std::{env, io};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,15 +31,12 @@ async fn serve(socket: TcpListener, admin: TcpListener, trusted: IpNet) -> io::R
 
     let admin_app =
         Router::new().route("/metrics/{client}", get(metrics)).with_state((limiter, listener.rejecter().clone()));
-    let app = Router::new()
-        .route("/", get(hello))
-        .route("/hold", get(hold))
-        .into_make_service_with_connect_info::<PeerAddr>();
-    let (served, _) = tokio::join!(axum::serve(Incoming::new(listener), app), axum::serve(admin, admin_app));
+    let app = Router::new().route("/", get(hello)).route("/hold", get(hold));
+    let (served, _) = tokio::join!(connlimit_axum::serve(listener, app), axum::serve(admin, admin_app));
     served
 }
 
-async fn hello(ConnectInfo(PeerAddr(client)): ConnectInfo<PeerAddr>) -> String {
+async fn hello(ConnectInfo(client): ConnectInfo<SocketAddr>) -> String {
     format!("hello {}\n", client.ip())
 }
 

@@ -7,28 +7,30 @@
 //!
 //! # Examples
 //!
-//! An axum server, protected in three lines, whose handlers know their peer:
+//! An axum server, protected in three lines, whose handlers know their peer as in any axum server:
 //!
 //! ```
 //! use axum::{Router, extract::ConnectInfo, routing::get};
 //! use connlimit::{Config, Limiter};
-//! use connlimit_axum::{Incoming, PeerAddr};
 //! use connlimit_tokio::LimitedListener;
+//! use std::net::SocketAddr;
 //! use tokio::net::TcpListener;
 //!
 //! # async fn serve(socket: TcpListener) -> std::io::Result<()> {
-//! let limiter = Limiter::new(Config::new(16));
-//! let incoming = Incoming::new(LimitedListener::new(socket, limiter));
+//! let listener = LimitedListener::new(socket, Limiter::new(Config::new(16)));
 //! let app = Router::new().route(
 //!     "/",
-//!     get(|ConnectInfo(PeerAddr(peer)): ConnectInfo<PeerAddr>| async move { format!("hello {peer}") }),
+//!     get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { format!("hello {peer}") }),
 //! );
-//! axum::serve(incoming, app.into_make_service_with_connect_info::<PeerAddr>()).await
+//! connlimit_axum::serve(listener, app).await
 //! # }
 //! ```
 //!
-//! `ConnectInfo<SocketAddr>` is axum's own and is to be had with
-//! [`incoming.tap_io(|_| {})`](axum::serve::ListenerExt::tap_io), which is also the place for `set_nodelay`.
+//! [`serve()`] always attaches the peer. With axum's own function it is
+//! `axum::serve(Incoming::new(listener), app.into_make_service_with_connect_info::<SocketAddr>())`, and leaving out the
+//! latter is a mistake that axum can only report when a request comes.
+//!
+//! TLS is in the example `axum_tls` of the repository.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -38,29 +40,85 @@ pub use axum;
 pub use connlimit;
 pub use connlimit_http;
 pub use connlimit_tokio;
-pub use peer::{PeerAddr, attached_peer, connection_info, limit_requests};
+pub use peer::{attached_peer, connection_info, limit_requests};
 
-use axum::serve::Listener;
+use axum::{
+    Router,
+    extract::{ConnectInfo, connect_info::IntoMakeServiceWithConnectInfo},
+    middleware::AddExtension,
+    serve::{Listener, ListenerExt, Serve, TapIo},
+};
 use connlimit::{Acquire, Limiter};
 use connlimit_tokio::{Accepted, LimitedListener, LimitedStream, Listen};
-use core::future::poll_fn;
+use core::{future::poll_fn, net::SocketAddr};
 use std::io;
 
 /// Admitted connections as the listener that [`axum::serve()`] takes.
 #[derive(Debug)]
 pub struct Incoming<L: Listen, A: Acquire = Limiter>(LimitedListener<L, A>);
 
-impl<L: Listen, A: Acquire> Incoming<L, A> {
-    /// Admits what `listener` admits.
-    #[must_use]
-    pub const fn new(listener: LimitedListener<L, A>) -> Self {
-        Self(listener)
-    }
+/// [`Incoming`] in the form in which axum attaches the address of the peer to a request; see [`Incoming::new`].
+pub type WithPeer<L, A = Limiter> =
+    TapIo<Incoming<L, A>, fn(&mut LimitedStream<<L as Listen>::Stream, <A as Acquire>::Permit>)>;
 
-    /// The limited listener.
-    pub const fn get_ref(&self) -> &LimitedListener<L, A> {
-        &self.0
+impl<L: Listen, A: Acquire + Send + 'static> Incoming<L, A> {
+    /// Admits what `listener` admits.
+    ///
+    /// axum attaches a `ConnectInfo<SocketAddr>` to the requests of two kinds of listener: its own, and any whose
+    /// connections are [tapped](ListenerExt::tap_io). So this is one whose tap does nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::{Router, serve::ListenerExt};
+    /// use connlimit_axum::Incoming;
+    /// use connlimit_tokio::LimitedListener;
+    /// use std::net::SocketAddr;
+    /// use tokio::net::TcpListener;
+    ///
+    /// async fn serve(listener: LimitedListener<TcpListener>, app: Router) -> std::io::Result<()> {
+    ///     let incoming = Incoming::new(listener).tap_io(|stream| _ = stream.get_ref().set_nodelay(true));
+    ///     axum::serve(incoming, app.into_make_service_with_connect_info::<SocketAddr>()).await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn new(listener: LimitedListener<L, A>) -> WithPeer<L, A> {
+        let leave_it: fn(&mut LimitedStream<L::Stream, A::Permit>) = |_stream| {};
+        Self(listener).tap_io(leave_it)
     }
+}
+
+/// What [`serve()`] returns: a server that runs when it is awaited, and may be told [when to
+/// end](Serve::with_graceful_shutdown).
+pub type Server<L, A = Limiter> = Serve<
+    WithPeer<L, A>,
+    IntoMakeServiceWithConnectInfo<Router, SocketAddr>,
+    AddExtension<Router, ConnectInfo<SocketAddr>>,
+>;
+
+/// [`axum::serve()`] over a limited listener. Handlers have the peer's address as `ConnectInfo<SocketAddr>`: the address
+/// a connection was counted for; behind a trusted proxy, the one that the proxy named.
+///
+/// # Examples
+///
+/// With an end:
+///
+/// ```
+/// use axum::Router;
+/// use connlimit_tokio::LimitedListener;
+/// use tokio::net::TcpListener;
+///
+/// async fn serve(listener: LimitedListener<TcpListener>, app: Router) -> std::io::Result<()> {
+///     let ctrl_c = async { drop(tokio::signal::ctrl_c().await) };
+///     connlimit_axum::serve(listener, app).with_graceful_shutdown(ctrl_c).await
+/// }
+/// ```
+pub fn serve<L, A>(listener: LimitedListener<L, A>, app: Router) -> Server<L, A>
+where
+    L: Listen<Addr = SocketAddr>,
+    A: Acquire + Send + 'static,
+{
+    axum::serve(Incoming::new(listener), app.into_make_service_with_connect_info::<SocketAddr>())
 }
 
 impl<L: Listen, A: Acquire + Send + 'static> Listener for Incoming<L, A> {

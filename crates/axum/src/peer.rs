@@ -1,55 +1,16 @@
 //! The peer of a request, as axum attaches it, and the layers of `connlimit-http` that look for it there.
 
-use crate::Incoming;
-use axum::{
-    extract::{ConnectInfo, connect_info::Connected},
-    http::Extensions,
-    serve::IncomingStream,
-};
-use connlimit::{Client, Limiter};
+use axum::{extract::ConnectInfo, http::Extensions};
+use connlimit::Limiter;
 use connlimit_http::{
     ConnectionInfoLayer,
     forwarded::{Forwarded, LimitRequestsLayer},
 };
-use connlimit_tokio::Listen;
 use core::net::SocketAddr;
 
-/// The address a connection was counted for; behind a trusted proxy, the address that the proxy named.
-///
-/// Handlers have it as `ConnectInfo<PeerAddr>` when the app is served with
-/// `into_make_service_with_connect_info::<PeerAddr>()`.
-///
-/// # Examples
-///
-/// ```
-/// use connlimit::Client;
-/// use connlimit_axum::PeerAddr;
-///
-/// let peer = PeerAddr("192.0.2.1:50000".parse()?);
-/// assert_eq!(Client::from(peer), Client::from(peer.0.ip()));
-/// # Ok::<(), std::net::AddrParseError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PeerAddr(pub SocketAddr);
-
-impl From<PeerAddr> for Client {
-    fn from(PeerAddr(addr): PeerAddr) -> Self {
-        addr.into()
-    }
-}
-
-impl<L: Listen<Addr = SocketAddr>> Connected<IncomingStream<'_, Incoming<L>>> for PeerAddr {
-    fn connect_info(stream: IncomingStream<'_, Incoming<L>>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
-/// The peer that axum attached to a request: as a `ConnectInfo` of a [`PeerAddr`] or of a [`SocketAddr`].
+/// The peer that axum attached to a request.
 #[must_use]
 pub fn attached_peer(extensions: &Extensions) -> Option<SocketAddr> {
-    if let Some(ConnectInfo(PeerAddr(addr))) = extensions.get() {
-        return Some(*addr);
-    }
     extensions.get().map(|ConnectInfo(addr)| *addr)
 }
 

@@ -7,7 +7,7 @@ use axum::extract::{ConnectInfo, WebSocketUpgrade, ws};
 use axum::serve::ListenerExt;
 use axum::{Extension, Router, routing::get};
 use connlimit::{Config, Limiter, stats::Zone};
-use connlimit_axum::{Incoming, PeerAddr, connection_info};
+use connlimit_axum::{Incoming, connection_info};
 use connlimit_http::ConnectionInfo;
 use connlimit_tokio::{LimitedListener, Reject};
 use core::net::SocketAddr;
@@ -30,7 +30,7 @@ async fn ask(stream: &mut TcpStream, path: &str) -> String {
 
 fn app(limiter: &Limiter) -> Router {
     Router::new()
-        .route("/peer", get(|ConnectInfo(PeerAddr(addr)): ConnectInfo<PeerAddr>| async move { addr.to_string() }))
+        .route("/peer", get(|ConnectInfo(addr): ConnectInfo<SocketAddr>| async move { addr.to_string() }))
         .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open_connections().to_string() }))
         .route("/ws", get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }))
         .layer(connection_info(limiter.clone()))
@@ -48,8 +48,8 @@ async fn serve(max: u32) -> (SocketAddr, Limiter) {
     let (socket, addr) = listen().await;
     let limiter = Limiter::new(Config::new(max));
     let listener = LimitedListener::new(socket, limiter.clone()).reject_with(Reject::Http429 { retry_after: None });
-    let app = app(&limiter).into_make_service_with_connect_info::<PeerAddr>();
-    tokio::spawn(async { axum::serve(Incoming::new(listener), app).await });
+    let app = app(&limiter);
+    tokio::spawn(async { connlimit_axum::serve(listener, app).await });
     (addr, limiter)
 }
 
@@ -78,10 +78,9 @@ async fn handlers_know_whether_their_client_is_in_the_soft_zone() {
     let limiter = Limiter::new(Config::new(4).with_soft_percent(50));
     let app = Router::new()
         .route("/zone", get(|info: Extension<ConnectionInfo>| async move { format!("{:?}", info.usage().zone) }))
-        .layer(connection_info(limiter.clone()))
-        .into_make_service_with_connect_info::<PeerAddr>();
-    let incoming = Incoming::new(LimitedListener::new(socket, limiter.clone()));
-    tokio::spawn(async { axum::serve(incoming, app).await });
+        .layer(connection_info(limiter.clone()));
+    let listener = LimitedListener::new(socket, limiter.clone());
+    tokio::spawn(async { connlimit_axum::serve(listener, app).await });
 
     let mut streams = Vec::new();
     for expected in [Zone::Normal, Zone::Normal, Zone::Soft, Zone::Soft] {
@@ -121,18 +120,22 @@ async fn a_web_socket_keeps_its_permit_until_it_ends() {
 }
 
 #[tokio::test]
-async fn axums_own_connect_info_comes_with_tap_io() {
-    let (socket, addr) = listen().await;
-    let limiter = Limiter::new(Config::new(1));
-    let listener = Incoming::new(LimitedListener::new(socket, limiter.clone()))
-        .tap_io(|stream| stream.get_ref().set_nodelay(true).unwrap());
-    let app = Router::new()
-        .route("/open", get(|info: Extension<ConnectionInfo>| async move { info.open_connections().to_string() }))
-        .layer(connection_info(limiter))
-        .into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async { axum::serve(listener, app).await });
-    let mut stream = dial(client(1), addr).await;
-    assert_eq!(ask(&mut stream, "/open").await, "1");
+async fn connect_info_is_a_socket_addr_under_axums_own_serve_with_and_without_a_tap() {
+    for tapped in [false, true] {
+        let (socket, addr) = listen().await;
+        let limiter = Limiter::new(Config::new(1));
+        let incoming = Incoming::new(LimitedListener::new(socket, limiter.clone()));
+        let app = app(&limiter).into_make_service_with_connect_info::<SocketAddr>();
+        if tapped {
+            let incoming = incoming.tap_io(|stream| stream.get_ref().set_nodelay(true).unwrap());
+            tokio::spawn(async { axum::serve(incoming, app).await });
+        } else {
+            tokio::spawn(async { axum::serve(incoming, app).await });
+        }
+        let mut stream = dial(client(1), addr).await;
+        assert_eq!(ask(&mut stream, "/peer").await, stream.local_addr().unwrap().to_string());
+        assert_eq!(ask(&mut stream, "/open").await, "1");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ mod loopback;
 use axum::body::{Body, Bytes};
 use axum::{Extension, Router, routing::get};
 use connlimit::{Config, Limiter, Permit};
-use connlimit_axum::{PeerAddr, limit_requests};
+use connlimit_axum::limit_requests;
 use connlimit_http::ConnectionInfo;
 use connlimit_http::forwarded::Forwarded;
 use connlimit_tokio::LimitedListener;
@@ -38,12 +38,8 @@ async fn serve() -> (SocketAddr, Limiter, Arc<Mutex<Vec<Arc<Permit>>>>) {
             }),
         )
         .layer(limit_requests(requests.clone(), forwarded));
-    let incoming = connlimit_axum::Incoming::new(LimitedListener::new(
-        socket,
-        Limiter::new(Config::new(connlimit::config::Limit::Unlimited)),
-    ));
-    let app = app.into_make_service_with_connect_info::<PeerAddr>();
-    tokio::spawn(async { axum::serve(incoming, app).await });
+    let listener = LimitedListener::new(socket, Limiter::new(Config::new(connlimit::config::Limit::Unlimited)));
+    tokio::spawn(async { connlimit_axum::serve(listener, app).await });
     (addr, requests, upgraded)
 }
 

@@ -1,4 +1,5 @@
-//! An echo server that speaks TLS. The limit comes before the handshake, which is the expensive part.
+//! An echo server that speaks TLS, in three phases: few handshakes of a client at once, each with a deadline; then its
+//! sessions; and whoever is over the limit of those is told so inside TLS.
 //!
 //! ```text
 //! cargo run -p connlimit-tokio --example tls                               # checks itself and ends
@@ -6,23 +7,33 @@
 //! ```
 
 use connlimit::{Config, Limiter};
-use connlimit_tokio::LimitedListener;
-use core::error::Error;
+use connlimit_tokio::{Handshakes, LimitedListener, Reject};
+use core::{error::Error, time::Duration};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::{env, io, sync::Arc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
-async fn serve(socket: TcpListener, limiter: Limiter, tls: TlsAcceptor) -> io::Result<()> {
-    let mut listener = LimitedListener::new(socket, limiter);
+/// The limits of the two phases. Both may be changed while the server runs.
+#[derive(Clone)]
+struct Limits {
+    handshakes: Limiter,
+    sessions: Limiter,
+}
+
+async fn serve(socket: TcpListener, limits: Limits, deadline: Duration, tls: TlsAcceptor) -> io::Result<()> {
+    let handshakes = Handshakes::new(socket, limits.handshakes, move |stream| tls.accept(stream))
+        .with_deadline(deadline)
+        .on_failed(|error, peer| eprintln!("{peer}: {error}"));
+    let mut listener =
+        LimitedListener::new(handshakes, limits.sessions).reject_with(Reject::Http429 { retry_after: None });
     loop {
         let (stream, _peer) = listener.accept().await?;
-        let tls = tls.clone();
         tokio::spawn(async move {
-            // The TLS stream owns the limited stream, so the permit is released with it.
-            let (mut reader, mut writer) = tokio::io::split(tls.accept(stream).await?);
+            // The session's permit is in the stream, and is released with it.
+            let (mut reader, mut writer) = tokio::io::split(stream);
             tokio::io::copy(&mut reader, &mut writer).await?;
             writer.shutdown().await
         });
@@ -42,40 +53,58 @@ fn tls() -> Result<(TlsAcceptor, TlsConnector), Box<dyn Error>> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let limiter = Limiter::new(Config::new(1));
+    let limits =
+        Limits { handshakes: Limiter::new(Config::new(2).with_max_total(256)), sessions: Limiter::new(Config::new(1)) };
     let (acceptor, connector) = tls()?;
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => check(limiter, acceptor, connector).await,
-        ["--listen", addr] => Ok(serve(TcpListener::bind(addr).await?, limiter, acceptor).await?),
+        [] => check(limits, acceptor, connector).await,
+        ["--listen", addr] => {
+            Ok(serve(TcpListener::bind(addr).await?, limits, Duration::from_secs(5), acceptor).await?)
+        }
         _ => Err("usage: tls [--listen ADDR]".into()),
     }
 }
 
-async fn check(limiter: Limiter, acceptor: TlsAcceptor, connector: TlsConnector) -> Result<(), Box<dyn Error>> {
+async fn check(limits: Limits, acceptor: TlsAcceptor, connector: TlsConnector) -> Result<(), Box<dyn Error>> {
     let socket = TcpListener::bind("127.0.0.1:0").await?;
     let addr = socket.local_addr()?;
-    tokio::spawn(serve(socket, limiter.clone(), acceptor));
+    tokio::spawn(serve(socket, limits.clone(), Duration::from_secs(2), acceptor));
+    let connect = async || -> io::Result<TlsStream<TcpStream>> {
+        let name = "localhost".try_into().expect("it is a name");
+        connector.connect(name, TcpStream::connect(addr).await?).await
+    };
 
-    // A client that has not even begun its handshake is counted, and the next one is rejected before its own.
-    let silent = TcpStream::connect(addr).await?;
-    while limiter.open_connections(addr) == 0 {
-        tokio::task::yield_now().await;
-    }
-    let rejected = connector.connect("localhost".try_into()?, TcpStream::connect(addr).await?).await;
-    println!("rejected before the handshake: {}", rejected.is_err());
-    assert!(rejected.is_err());
-
-    drop(silent);
-    while limiter.open_connections(addr) > 0 {
-        tokio::task::yield_now().await;
-    }
-    let stream = TcpStream::connect(addr).await?;
-    let mut stream = connector.connect("localhost".try_into()?, stream).await?;
-    stream.write_all(b"hello").await?;
-    stream.flush().await?;
+    let mut first = connect().await?;
+    first.write_all(b"hello").await?;
+    first.flush().await?;
     let mut echo = [0; 5];
-    stream.read_exact(&mut echo).await?;
+    first.read_exact(&mut echo).await?;
     assert_eq!(&echo, b"hello");
     println!("admitted, shaken hands, echoed");
+
+    let mut second = connect().await?;
+    second.write_all(b"GET / HTTP/1.1\r\n\r\n").await?;
+    let mut answer = String::new();
+    second.read_to_string(&mut answer).await?;
+    println!("over the limit of sessions, told inside TLS: {}", answer.lines().next().unwrap_or_default());
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    drop(second);
+
+    // Clients that do not even begin their handshake are counted, and the next one is rejected before its own.
+    let mut silent = [TcpStream::connect(addr).await?, TcpStream::connect(addr).await?];
+    while limits.handshakes.open_connections(addr) < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let rejected = connect().await;
+    println!("two are silent, the third is rejected before TLS: {}", rejected.is_err());
+    assert!(rejected.is_err());
+
+    for stream in &mut silent {
+        assert_eq!(stream.read(&mut [0]).await?, 0);
+    }
+    while limits.handshakes.open_connections(addr) > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    println!("at their deadline the silent are closed and their places free");
     Ok(())
 }

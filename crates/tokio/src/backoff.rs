@@ -1,24 +1,19 @@
-//! A pause that grows while `accept` keeps failing for want of descriptors or memory.
-//!
-//! Without it the loop would spin: the connection stays in the backlog, so the socket stays readable.
+//! The pause of an accept loop that is out of descriptors or memory, on Tokio's clock.
 
+use connlimit::net::ExhaustionPause;
 use core::{
     future::Future as _,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::time::{Sleep, sleep};
 
-/// Starts at 5 ms and doubles up to 1 s, as the accept loop of Go's `net/http` does.
+/// As long as the blocking listener's.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
-    delay: Option<Duration>,
+    pause: ExhaustionPause,
     sleep: Option<Pin<Box<Sleep>>>,
 }
-
-const SHORTEST: Duration = Duration::from_millis(5);
-const LONGEST: Duration = Duration::from_secs(1);
 
 impl Backoff {
     /// Ready unless a pause is under way. Dropping the caller's future does not shorten the pause.
@@ -32,21 +27,19 @@ impl Backoff {
 
     /// Begins the next, longer pause.
     pub(crate) fn pause(&mut self) {
-        let delay = self.delay.map_or(SHORTEST, |last| (last * 2).min(LONGEST));
-        self.delay = Some(delay);
-        self.sleep = Some(Box::pin(sleep(delay)));
+        self.sleep = Some(Box::pin(sleep(self.pause.lengthen())));
     }
 
     /// Something was accepted: the next pause is short again.
     pub(crate) const fn reset(&mut self) {
-        self.delay = None;
+        self.pause.reset();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::future::poll_fn;
+    use core::{future::poll_fn, time::Duration};
     use tokio::time::Instant;
 
     async fn length_of_next(backoff: &mut Backoff) -> Duration {
@@ -57,15 +50,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pauses_double_up_to_a_second_and_start_over_after_a_success() {
-        let mut backoff = Backoff::default();
-        let mut seen = Vec::new();
-        for _ in 0..10 {
-            seen.push(length_of_next(&mut backoff).await.as_millis());
+    async fn pauses_are_those_of_the_blocking_listener() {
+        let (mut backoff, mut pause) = (Backoff::default(), ExhaustionPause::new());
+        for _ in 0..8 {
+            assert_eq!(length_of_next(&mut backoff).await, pause.lengthen());
         }
-        assert_eq!(seen, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-
         backoff.reset();
-        assert_eq!(length_of_next(&mut backoff).await, SHORTEST);
+        assert_eq!(length_of_next(&mut backoff).await, ExhaustionPause::SHORTEST);
     }
 }

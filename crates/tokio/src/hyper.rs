@@ -1,4 +1,4 @@
-//! A server loop for hyper: HTTP/1 and HTTP/2, upgrades, and an end that lets requests finish.
+//! A server loop for hyper: HTTP/1 and HTTP/2, upgrades, and an end that lets requests finish, but not for ever.
 //!
 //! The permit lives in the connection. One HTTP/2 connection is one permit, however many streams it has, and an
 //! upgraded connection (WebSocket, `CONNECT`) keeps its permit until it ends.
@@ -8,7 +8,7 @@
 
 use crate::{LimitedListener, Listen};
 use connlimit::Acquire;
-use core::{error::Error, future::poll_fn, pin::pin, task::Poll};
+use core::{error::Error, future::poll_fn, pin::pin, task::Poll, time::Duration};
 use hyper::{
     Request, Response,
     body::{Body, Incoming},
@@ -19,18 +19,28 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use std::io;
+use tokio::{task::JoinSet, time::timeout};
 
+/// How long [`serve`] waits at its end for requests under way: 10 seconds, which leaves room in the 30 that Kubernetes
+/// gives a container.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// Its [`Service`] is part of the interface.
+pub use ::hyper;
 /// Its [`Builder`](auto::Builder) is part of the interface.
 pub use hyper_util;
 
 /// Serves each admitted connection with a service of its own until `shutdown` is ready, and then waits for the
-/// requests under way.
+/// requests under way, for the time of [`GRACE`] at most.
 ///
 /// `service` is called for each connection with the address of its peer. `builder` sets protocols and timeouts;
 /// [`builder()`] is a good start.
 ///
-/// After `shutdown`, nothing more is accepted, and idle connections are closed. Connections that were upgraded are
-/// not waited for. Dropping the future aborts nothing: each connection is a task.
+/// After `shutdown`, nothing more is accepted, and idle connections are closed. Half a request, or an upstream that does
+/// not answer, holds up the end until the grace is over: what is still there is then dropped, and its permits are
+/// released. [`serve_with_grace`] takes another time. Dropping the future drops its connections at once.
+///
+/// Connections that were upgraded belong to the task that has them: they are not waited for, nor dropped.
 ///
 /// # Errors
 ///
@@ -59,9 +69,9 @@ pub use hyper_util;
 /// # }
 /// ```
 pub async fn serve<L, M, S, B, A>(
-    mut listener: LimitedListener<L, A>,
+    listener: LimitedListener<L, A>,
     builder: auto::Builder<TokioExecutor>,
-    mut service: M,
+    service: M,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()>
 where
@@ -75,24 +85,56 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    serve_with_grace(listener, builder, service, shutdown, GRACE).await
+}
+
+/// [`serve`], with `grace` for the requests that are under way when `shutdown` is ready. With none they are dropped at
+/// once; with [`Duration::MAX`] the client decides when the server ends.
+///
+/// # Errors
+///
+/// As for [`serve`].
+pub async fn serve_with_grace<L, M, S, B, A>(
+    mut listener: LimitedListener<L, A>,
+    builder: auto::Builder<TokioExecutor>,
+    mut service: M,
+    shutdown: impl Future<Output = ()>,
+    grace: Duration,
+) -> io::Result<()>
+where
+    L: Listen,
+    A: Acquire,
+    M: FnMut(&L::Addr) -> S,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let connections = GracefulShutdown::new();
+    let mut tasks = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
-        let next = poll_fn(|cx| match shutdown.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => listener.poll_accept(cx).map(Some),
+        let next = poll_fn(|cx| {
+            // What went wrong on one connection is between it and its peer.
+            while let Poll::Ready(Some(_ended)) = tasks.poll_join_next(cx) {}
+            match shutdown.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => listener.poll_accept(cx).map(Some),
+            }
         });
         let Some(accepted) = next.await else { break };
         let (stream, addr) = accepted?;
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service(&addr)).into_owned();
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            // What went wrong on one connection is between it and its peer.
-            let _ended = connection.await;
-        });
+        tasks.spawn(connections.watch(connection));
     }
     drop(listener);
-    connections.shutdown().await;
+    if timeout(grace, connections.shutdown()).await.is_err() {
+        tasks.abort_all();
+    }
+    // So that every permit has been released when this returns.
+    while tasks.join_next().await.is_some() {}
     Ok(())
 }
 

@@ -30,7 +30,8 @@
 //! ```
 //!
 //! TLS goes around the stream, so the limit comes before the handshake: `acceptor.accept(stream).await` inside the
-//! task, and the permit is released with the TLS stream.
+//! task, and the permit is released with the TLS stream. [`Handshakes`] gives handshakes and logins a limit and a
+//! deadline of their own.
 //!
 //! Behind a TCP proxy, the feature `proxy-protocol` adds the module `proxy`; the feature `hyper` adds a server loop.
 //! Features only add.
@@ -38,6 +39,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backoff;
+mod handshakes;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod limited_stream;
@@ -47,8 +49,10 @@ mod listener;
 pub mod proxy;
 mod reject;
 mod split;
+mod survivor;
 
 pub use connlimit;
+pub use handshakes::{Established, HandshakeError, Handshakes};
 pub use limited_stream::LimitedStream;
 pub use listen::{Listen, Transport};
 pub use listener::{Accepted, LimitedListener};

@@ -78,11 +78,24 @@ impl<S, P> LimitedStream<S, P> {
         self.0.permit()
     }
 
+    /// Goes on to another phase: from now on the connection is counted by `permit`. The old permit is released last,
+    /// so the connection is counted at every moment, and for a moment by both.
+    ///
+    /// [`Handshakes::accept`](crate::Handshakes::accept) hands out streams that wait for this.
+    #[must_use = "the connection is in what is returned"]
+    pub fn exchange<Q>(self, permit: Q) -> LimitedStream<S, Q> {
+        LimitedStream(self.0.exchange(permit))
+    }
+
+    /// The same connection with another stream in it, such as its TLS session.
+    #[must_use = "the connection is in what is returned"]
+    pub fn map<T>(self, wrap: impl FnOnce(S) -> T) -> LimitedStream<T, P> {
+        let (stream, permit) = self.into_parts();
+        LimitedStream::new(wrap(stream), permit)
+    }
+
     /// Takes the two apart. Nothing is closed and nothing is released: the connection is counted until the permit
     /// that is handed back is dropped.
-    ///
-    /// This is the way to put another layer around the stream, such as TLS, and to tie the permit to that:
-    /// `let (stream, permit) = limited.into_parts(); LimitedStream::new(wrap(stream), permit)`.
     pub fn into_parts(self) -> (S, P) {
         self.0.into_parts()
     }

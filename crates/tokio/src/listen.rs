@@ -28,6 +28,12 @@ pub trait Listen: Send + 'static {
     /// Who the connection is counted for.
     fn client(&self, stream: &Self::Stream, addr: &Self::Addr) -> Client;
 
+    /// Is told that `stream` has been counted for its client. A listener that held something for it until now, such as
+    /// the permit of an earlier phase, gives it back here. Does nothing by default.
+    fn admitted(&self, stream: &mut Self::Stream) {
+        let _ = stream;
+    }
+
     /// The address the socket is bound to.
     ///
     /// # Errors

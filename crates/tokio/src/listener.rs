@@ -1,8 +1,8 @@
 //! An accept loop that admits, rejects, and survives what the operating system may report.
 
 use crate::LimitedStream;
-use crate::{Listen, Rejecter, Rejection, backoff::Backoff};
-use connlimit::{Acquire, Client, Limiter, net::AcceptError};
+use crate::{Listen, Rejecter, Rejection, survivor::Survivor};
+use connlimit::{Acquire, Client, Limiter};
 use core::{
     fmt,
     future::poll_fn,
@@ -15,8 +15,8 @@ use std::io;
 /// [`accept`](Self::accept) yields admitted connections only. Others are rejected as [`reject_with`](Self::reject_with)
 /// says (closed, unless told otherwise), off the accept path, and the loop goes on with the next connection.
 ///
-/// Running out of file descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) pauses the loop for 5 ms,
-/// doubling up to 1 s while it lasts; errors about a single peer (`ECONNABORTED` and its kin) are skipped.
+/// Running out of file descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) makes the loop
+/// [pause](connlimit::net::ExhaustionPause); errors about a single peer (`ECONNABORTED` and its kin) are skipped.
 ///
 /// # What is not promised
 ///
@@ -44,23 +44,26 @@ use std::io;
 /// # }
 /// ```
 pub struct LimitedListener<L: Listen, A: Acquire = Limiter> {
-    source: Source<L>,
+    listener: L,
+    survivor: Survivor,
     limiter: A,
     count_as: Option<CountAs<L>>,
+    on_rejected: Option<OnRejected>,
     rejecter: Rejecter<L::Stream>,
 }
 
 /// An admitted connection and the address of its peer.
 pub type Accepted<L, A = Limiter> = (LimitedStream<<L as Listen>::Stream, <A as Acquire>::Permit>, <L as Listen>::Addr);
 
-type OnError = Box<dyn FnMut(&io::Error) + Send>;
+pub(crate) type OnRejected = Box<dyn FnMut(&Rejection) + Send>;
 type CountAs<L> = Box<dyn FnMut(&<L as Listen>::Stream, &<L as Listen>::Addr) -> Client + Send>;
 
 impl<L: Listen, A: Acquire> LimitedListener<L, A> {
     /// Guards `listener` with `limiter`. Connections over the limit are closed.
     #[must_use]
     pub fn new(listener: L, limiter: A) -> Self {
-        Self { source: Source::new(listener), limiter, count_as: None, rejecter: Rejecter::default() }
+        let (survivor, rejecter) = (Survivor::default(), Rejecter::default());
+        Self { listener, survivor, limiter, count_as: None, on_rejected: None, rejecter }
     }
 
     /// Decides who a connection is counted for, in place of [`Listen::client`].
@@ -78,10 +81,35 @@ impl<L: Listen, A: Acquire> LimitedListener<L, A> {
         self
     }
 
+    /// Is told of each rejection, before the connection is turned away: of every one, whether or not the
+    /// [budget for answers](crate::AnswerBudget) allows a word to the client. For a log or a counter.
+    ///
+    /// It runs on the accept path, at the speed of the attack: it must not block, and what it logs has to be bounded.
+    /// `RejectLog` of `connlimit-metrics` is made for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use connlimit::{Config, Limiter};
+    /// use connlimit_tokio::LimitedListener;
+    /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+    /// use tokio::net::TcpListener;
+    ///
+    /// fn counted(socket: TcpListener, rejections: Arc<AtomicU64>) -> LimitedListener<TcpListener> {
+    ///     LimitedListener::new(socket, Limiter::new(Config::new(16)))
+    ///         .on_rejected(move |_rejection| _ = rejections.fetch_add(1, Ordering::Relaxed))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn on_rejected(mut self, observe: impl FnMut(&Rejection) + Send + 'static) -> Self {
+        self.on_rejected = Some(Box::new(observe));
+        self
+    }
+
     /// Is told of each error that the accept loop survives; for a log or a counter. Must not block.
     #[must_use]
     pub fn on_error(mut self, observe: impl FnMut(&io::Error) + Send + 'static) -> Self {
-        self.source.on_error = Some(Box::new(observe));
+        self.survivor.on_error = Some(Box::new(observe));
         self
     }
 
@@ -110,17 +138,30 @@ impl<L: Listen, A: Acquire> LimitedListener<L, A> {
     ///
     /// As [`accept`](Self::accept) does.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted<L, A>>> {
-        loop {
-            let (stream, addr) = ready!(self.source.poll_accept(cx))?;
-            let client = match &mut self.count_as {
-                Some(count_as) => count_as(&stream, &addr),
-                None => self.source.listener.client(&stream, &addr),
-            };
-            match self.limiter.try_acquire(client) {
-                Ok(permit) => return Poll::Ready(Ok((LimitedStream::new(stream, permit), addr))),
-                Err(reason) => self.rejecter.reject(stream, Rejection { client, reason }),
+        let Self { listener, survivor, limiter, count_as, on_rejected, rejecter } = self;
+        // A flood of rejections pays for entering the table once. Polling does not wait, so the row ends soon.
+        limiter.in_a_row(|try_acquire| {
+            loop {
+                let (mut stream, addr) = ready!(survivor.poll(cx, |cx| listener.poll_accept(cx)))?;
+                let client = match count_as {
+                    Some(count_as) => count_as(&stream, &addr),
+                    None => listener.client(&stream, &addr),
+                };
+                match try_acquire(client) {
+                    Ok(permit) => {
+                        listener.admitted(&mut stream);
+                        return Poll::Ready(Ok((LimitedStream::new(stream, permit), addr)));
+                    }
+                    Err(reason) => {
+                        let rejection = Rejection { client, reason };
+                        if let Some(observe) = on_rejected {
+                            observe(&rejection);
+                        }
+                        rejecter.reject(stream, rejection);
+                    }
+                }
             }
-        }
+        })
     }
 
     /// [`poll_accept`](Self::poll_accept) for servers that have no use for an error: it is
@@ -133,17 +174,14 @@ impl<L: Listen, A: Acquire> LimitedListener<L, A> {
         loop {
             match ready!(self.poll_accept(cx)) {
                 Ok(accepted) => return Poll::Ready(accepted),
-                Err(error) => {
-                    self.source.backoff.pause();
-                    self.source.tell(&error);
-                }
+                Err(error) => self.survivor.pause_after(&error),
             }
         }
     }
 
     /// The listening socket.
     pub const fn get_ref(&self) -> &L {
-        &self.source.listener
+        &self.listener
     }
 
     /// The limiter that decides.
@@ -163,43 +201,5 @@ impl<L: Listen, A: Acquire + fmt::Debug> fmt::Debug for LimitedListener<L, A> {
             .field("limiter", &self.limiter)
             .field("rejecter", &self.rejecter)
             .finish_non_exhaustive()
-    }
-}
-
-/// A listening socket whose passing errors have been dealt with.
-pub(crate) struct Source<L> {
-    pub(crate) listener: L,
-    pub(crate) on_error: Option<OnError>,
-    backoff: Backoff,
-}
-
-impl<L: Listen> Source<L> {
-    pub(crate) fn new(listener: L) -> Self {
-        Self { listener, on_error: None, backoff: Backoff::default() }
-    }
-
-    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(L::Stream, L::Addr)>> {
-        loop {
-            ready!(self.backoff.poll(cx));
-            let error = match ready!(self.listener.poll_accept(cx)) {
-                Ok(accepted) => {
-                    self.backoff.reset();
-                    return Poll::Ready(Ok(accepted));
-                }
-                Err(error) => error,
-            };
-            match AcceptError::of(&error) {
-                AcceptError::Peer => {}
-                AcceptError::Exhausted => self.backoff.pause(),
-                AcceptError::Listener => return Poll::Ready(Err(error)),
-            }
-            self.tell(&error);
-        }
-    }
-
-    fn tell(&mut self, error: &io::Error) {
-        if let Some(observe) = &mut self.on_error {
-            observe(error);
-        }
     }
 }

@@ -1,111 +1,27 @@
 //! How a connection over its limit is turned away.
 //!
 //! Answering is work done for somebody who has just been told that they ask for too much, so it is bounded three
-//! times: answers at once, answers per second, and time for each. Beyond that the connection is closed. (A well-known
-//! limiter's built-in 429 had no such bound and its largest user had to switch it off.)
+//! times: answers at once, answers per second, and time for each. Of the first two each client has a part and no more.
+//! Beyond that the connection is closed. (A well-known limiter's built-in 429 had no such bound and its largest user had
+//! to switch it off.)
 
 mod answer;
 mod budget;
+mod policy;
+mod shares;
 
 pub use budget::AnswerBudget;
+pub use policy::{Handler, Reject};
 
 use crate::Transport;
 use budget::Bucket;
-use connlimit::{Client, Rejected};
-use core::{fmt, pin::Pin, time::Duration};
+use connlimit::{Client, Permit, Rejected};
+use core::fmt;
+use shares::Shares;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-
-/// How a connection over its limit is turned away.
-///
-/// # Examples
-///
-/// ```
-/// use connlimit::{Config, Limiter};
-/// use connlimit_tokio::{LimitedListener, Reject};
-/// use std::time::Duration;
-/// use tokio::net::TcpListener;
-///
-/// fn polite(socket: TcpListener) -> LimitedListener<TcpListener> {
-///     let retry_after = Some(Duration::from_secs(5));
-///     LimitedListener::new(socket, Limiter::new(Config::new(16)))
-///         .reject_with(Reject::Http429 { retry_after })
-/// }
-/// ```
-#[non_exhaustive]
-#[derive(Default)]
-pub enum Reject<S> {
-    /// Closes the connection.
-    #[default]
-    Close,
-    /// Resets the connection (`SO_LINGER` of zero): nothing of it is left on this side, not even a `TIME_WAIT`.
-    /// Sockets without a reset are closed.
-    Reset,
-    /// Answers HTTP/1 with `429 Too Many Requests`
-    /// ([RFC 6585, section 4](https://www.rfc-editor.org/rfc/rfc6585#section-4)) and HTTP/2 with a `GOAWAY` frame that
-    /// says `ENHANCE_YOUR_CALM` ([RFC 9113, section 7](https://www.rfc-editor.org/rfc/rfc9113#section-7)). A client
-    /// that says nothing gets the 429 as well; one that begins with anything else, such as TLS, is closed.
-    ///
-    /// When the limit was not the client's own the code is another: 503 when the server is full for everybody, 403
-    /// when the client is denied.
-    ///
-    /// Needs an [`AnswerBudget`]; the default one is used unless a [`Rejecter`] brings another.
-    Http429 {
-        /// The `Retry-After` header, in whole seconds, rounded up.
-        retry_after: Option<Duration>,
-    },
-    /// Lets a function of yours answer, within the same budget. Made by [`Reject::handler`].
-    Handler(Handler<S>),
-}
-
-impl<S> Reject<S> {
-    /// Lets `answer` speak to the client. It runs in a task of its own, is cut off at the budget's deadline and is not
-    /// called at all beyond the budget: the connection is closed then.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use connlimit_tokio::Reject;
-    /// use tokio::{io::AsyncWriteExt, net::TcpStream};
-    ///
-    /// let reject = Reject::handler(|mut stream: TcpStream, rejection| async move {
-    ///     let line = format!("421 {}\r\n", rejection.reason);
-    ///     let _gone = stream.write_all(line.as_bytes()).await;
-    /// });
-    /// # let _: Reject<TcpStream> = reject;
-    /// ```
-    pub fn handler<F, Fut>(answer: F) -> Self
-    where
-        F: Fn(S, Rejection) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        Self::Handler(Handler(Box::new(move |stream, rejection| Box::pin(answer(stream, rejection)))))
-    }
-}
-
-impl<S> fmt::Debug for Reject<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Close => f.write_str("Close"),
-            Self::Reset => f.write_str("Reset"),
-            Self::Http429 { retry_after } => f.debug_struct("Http429").field("retry_after", retry_after).finish(),
-            Self::Handler(handler) => handler.fmt(f),
-        }
-    }
-}
-
-/// A function that answers rejected clients; see [`Reject::handler`].
-pub struct Handler<S>(Answer<S>);
-
-type Answer<S> = Box<dyn Fn(S, Rejection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
-
-impl<S> fmt::Debug for Handler<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handler").finish_non_exhaustive()
-    }
-}
 
 /// Whom a rejection concerns, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +60,7 @@ struct Inner<S> {
 /// Taken for a few instructions, on the way of rejected connections only.
 struct Ledger {
     bucket: Bucket,
+    shares: Shares,
     counts: RejectCounts,
 }
 
@@ -159,13 +76,15 @@ pub struct RejectCounts {
     pub answered: u64,
     /// Closed, because the budget for answers was used up.
     pub over_budget: u64,
+    /// Closed, because the client had had its [part](AnswerBudget::with_max_per_client) of the answers.
+    pub over_share: u64,
 }
 
 impl RejectCounts {
     /// All rejections.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.closed + self.reset + self.answered + self.over_budget
+        self.closed + self.reset + self.answered + self.over_budget + self.over_share
     }
 }
 
@@ -175,7 +94,11 @@ impl<S: Transport> Rejecter<S> {
     pub fn new(reject: Reject<S>, budget: AnswerBudget) -> Self {
         Self(Arc::new(Inner {
             slots: Arc::new(Semaphore::new(budget.max_concurrent())),
-            ledger: Mutex::new(Ledger { bucket: Bucket::default(), counts: RejectCounts::default() }),
+            ledger: Mutex::new(Ledger {
+                bucket: Bucket::default(),
+                shares: Shares::new(budget.max_per_client()),
+                counts: RejectCounts::default(),
+            }),
             reject,
             budget,
         }))
@@ -197,15 +120,13 @@ impl<S: Transport> Rejecter<S> {
     }
 
     fn answer(&self, stream: S, rejection: Rejection) {
-        let (Ok(runtime), Ok(slot)) = (Handle::try_current(), Arc::clone(&self.0.slots).try_acquire_owned()) else {
+        let Ok(runtime) = Handle::try_current() else {
             return self.0.count(|counts| &mut counts.over_budget);
         };
-        if !self.0.admit_answer() {
-            return;
-        }
+        let Some(place) = self.0.admit_answer(rejection.client) else { return };
         let this = self.clone();
         runtime.spawn(async move {
-            let _slot = slot;
+            let _place = place;
             let _late = timeout(this.0.budget.deadline(), this.0.speak(stream, rejection)).await;
         });
     }
@@ -239,17 +160,28 @@ impl<S: Transport> Inner<S> {
         self.with_ledger(|ledger| *which(&mut ledger.counts) += 1);
     }
 
-    fn admit_answer(&self) -> bool {
-        self.with_ledger(|Ledger { bucket, counts }| {
-            let admitted = bucket.take(self.budget.max_per_second());
-            if admitted {
-                counts.answered += 1;
-            } else {
+    fn admit_answer(&self, client: Client) -> Option<Place> {
+        self.with_ledger(|Ledger { bucket, shares, counts }| {
+            // A client above its part uses up nothing of the others'.
+            let Some(share) = shares.take(client) else {
+                counts.over_share += 1;
+                return None;
+            };
+            let slot = Arc::clone(&self.slots).try_acquire_owned();
+            let (Ok(slot), true) = (slot, bucket.take(self.budget.max_per_second())) else {
                 counts.over_budget += 1;
-            }
-            admitted
+                return None;
+            };
+            counts.answered += 1;
+            Some(Place { _slot: slot, _share: shares.begun(share) })
         })
     }
+}
+
+/// What an answer under way has of the budget.
+struct Place {
+    _slot: OwnedSemaphorePermit,
+    _share: Arc<Permit>,
 }
 
 impl<S: Transport> Default for Rejecter<S> {

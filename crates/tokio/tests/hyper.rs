@@ -5,7 +5,7 @@ mod loopback;
 use connlimit::{Config, Limiter};
 use connlimit_tokio::LimitedListener;
 use core::convert::Infallible;
-use core::net::SocketAddr;
+use core::{net::SocketAddr, time::Duration};
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
@@ -13,6 +13,7 @@ use hyper::{Request, Response, StatusCode, Uri, client::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use loopback::{client, dial, eventually, listen, until_closed, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
@@ -25,15 +26,20 @@ struct Server {
 }
 
 async fn serve(max: u32) -> Server {
+    serve_with_grace(max, Duration::MAX).await
+}
+
+async fn serve_with_grace(max: u32, grace: Duration) -> Server {
     let (socket, addr) = listen().await;
     let limiter = Limiter::new(Config::new(max));
     let listener = LimitedListener::new(socket, limiter.clone());
     let (stop, stopped) = oneshot::channel();
-    let serving = tokio::spawn(connlimit_tokio::hyper::serve(
+    let serving = tokio::spawn(connlimit_tokio::hyper::serve_with_grace(
         listener,
         connlimit_tokio::hyper::builder(),
         |_peer: &SocketAddr| service_fn(answer),
         async { drop(stopped.await) },
+        grace,
     ));
     Server { addr, limiter, stop, serving }
 }
@@ -47,6 +53,10 @@ async fn answer(mut request: Request<Incoming>) -> Result<Answer, Infallible> {
         "/wait" => {
             request.body_mut().frame().await;
             Response::new(empty())
+        }
+        "/silent" => {
+            request.body_mut().frame().await;
+            core::future::pending().await
         }
         "/panic" => std::panic::resume_unwind(Box::new("a handler's fault")),
         "/endless" => {
@@ -84,6 +94,17 @@ impl Server {
         let (sender, connection) = conn::http1::handshake(io).await.unwrap();
         tokio::spawn(connection.with_upgrades());
         sender
+    }
+
+    /// A request whose body is to come; the handler is waiting for it.
+    async fn post(&self, path: &str) -> TcpStream {
+        let mut busy = dial(client(1), self.addr).await;
+        let request = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
+        busy.write_all(request.as_bytes()).await.unwrap();
+        let mut go_on = [0; 25];
+        within("the handler to ask for the body", busy.read_exact(&mut go_on)).await.unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        busy
     }
 
     async fn released(&self) {
@@ -175,12 +196,7 @@ async fn shutting_down_waits_for_requests_and_closes_the_rest() {
     let mut idle = server.http1().await;
     within("a response", idle.send_request(get("/hello"))).await.unwrap();
 
-    let mut busy = dial(client(1), server.addr).await;
-    let request = "POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
-    busy.write_all(request.as_bytes()).await.unwrap();
-    let mut go_on = [0; 25];
-    within("the handler to ask for the body", busy.read_exact(&mut go_on)).await.unwrap();
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut busy = server.post("/wait").await;
     assert_eq!(server.limiter.open_connections(client(1)), 2);
 
     server.stop.send(()).unwrap();
@@ -192,4 +208,38 @@ async fn shutting_down_waits_for_requests_and_closes_the_rest() {
     assert!(said.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&said));
     within("the end of serving", server.serving).await.unwrap().unwrap();
     assert_eq!(server.limiter.open_connections(client(1)), 0);
+}
+
+#[tokio::test]
+async fn half_a_request_and_a_silent_upstream_cannot_hold_a_shutdown() {
+    let server = serve_with_grace(3, Duration::from_millis(100)).await;
+    let mut half = dial(client(1), server.addr).await;
+    half.write_all(b"GET / HT").await.unwrap();
+    let mut silent = server.post("/silent").await;
+    silent.write_all(b"!").await.unwrap();
+    let io = TokioIo::new(dial(client(1), server.addr).await);
+    let (mut sender, connection) = conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let response = within("a response", sender.send_request(get("http://x/endless"))).await.unwrap();
+    let mut body = response.into_body();
+    within("a tick", body.frame()).await.unwrap().unwrap();
+    assert_eq!(server.limiter.open_connections(client(1)), 3);
+
+    server.stop.send(()).unwrap();
+    // hyper's own patience with the head of a request is 30 seconds, which is more than that of the test.
+    within("the end of serving", server.serving).await.unwrap().unwrap();
+    assert_eq!(server.limiter.open_connections(client(1)), 0, "all was released when it ended");
+    assert_eq!(until_closed(&mut half).await, b"");
+    assert_eq!(until_closed(&mut silent).await, b"");
+    // Of an HTTP/2 stream the client sees an error, or nothing more.
+    while let Some(Ok(_)) = within("the end of the stream", body.frame()).await {}
+}
+
+#[tokio::test]
+async fn a_dropped_server_drops_its_connections() {
+    let server = serve(1).await;
+    let mut silent = server.post("/silent").await;
+    server.serving.abort();
+    assert_eq!(until_closed(&mut silent).await, b"");
+    server.released().await;
 }

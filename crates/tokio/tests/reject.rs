@@ -10,7 +10,7 @@ use core::time::Duration;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use loopback::{client, dial, eventually, listen, until_closed, within};
+use loopback::{PATIENCE, client, dial, eventually, listen, until_closed, within};
 use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -125,7 +125,7 @@ async fn a_client_that_goes_on_sending_after_the_429_is_not_reset() {
 
 #[tokio::test]
 async fn a_real_http1_client_understands_the_rejection() {
-    let server = Server::full_for_client_1(Rejecter::new(POLITE(), PATIENT)).await;
+    let server = Server::full_for_client_1(Rejecter::new(POLITE(), PATIENT.with_max_per_client(20))).await;
     for _ in 0..20 {
         let io = TokioIo::new(server.rejected().await);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
@@ -263,4 +263,44 @@ async fn a_handler_that_hangs_or_panics_costs_its_place_only_until_it_ends() {
     }
     let _other = dial(client(2), server.addr).await;
     server.admits_one().await;
+}
+
+#[tokio::test]
+async fn a_client_that_lets_answers_time_out_takes_only_its_part_of_them() {
+    // What the silent hold they hold for longer than the test lasts.
+    let budget = AnswerBudget::new().with_deadline(PATIENCE * 4);
+    let part = u64::from(budget.max_per_client());
+    let mut server = Server::full_for_client_1(Rejecter::new(POLITE(), budget)).await;
+    let _at_its_limit = dial(client(2), server.addr).await;
+    server.admits_one().await;
+
+    let addr = server.addr;
+    let flood = tokio::spawn(async move {
+        let mut silent = Vec::new();
+        let mut clock = tokio::time::interval(Duration::from_millis(4));
+        for _ in 0..600 {
+            clock.tick().await;
+            silent.push(dial(client(1), addr).await);
+        }
+        silent
+    });
+    eventually("the flood", || server.rejecter.counts().over_share >= 100).await;
+    for _ in 0..5 {
+        let mut stream = dial(client(2), addr).await;
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let answer = until_closed(&mut stream).await;
+        assert!(answer.starts_with(b"HTTP/1.1 429 "), "{:?}", server.rejecter.counts());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let counts = server.rejecter.counts();
+    assert_eq!((counts.answered, counts.over_budget), (part + 5, 0));
+    drop(flood.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_budget_with_no_part_for_a_client_closes() {
+    let server = Server::full_for_client_1(Rejecter::new(POLITE(), PATIENT.with_max_per_client(0))).await;
+    let mut stream = server.rejected().await;
+    assert_eq!(until_closed(&mut stream).await, b"");
+    assert_eq!(server.rejecter.counts().over_share, 1);
 }

@@ -2,10 +2,11 @@
 
 mod loopback;
 
-use connlimit::{Client, Config, Limiter};
+use connlimit::{Client, Config, Limiter, Rejected};
 use connlimit_tokio::LimitedStream;
-use connlimit_tokio::{LimitedListener, Listen};
+use connlimit_tokio::{AnswerBudget, LimitedListener, Listen, Reject, Rejecter};
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use loopback::{Scripted, TENANT, client, dial, eventually, listen, until_closed, within};
 use std::io::{self, ErrorKind, IoSlice};
@@ -37,6 +38,50 @@ async fn a_connection_over_the_limit_is_closed_and_the_next_client_is_admitted()
     assert_eq!(until_closed(&mut second).await, b"");
     assert_eq!((limiter.open_connections(client(1)), limiter.open_connections(client(2))), (1, 1));
     assert_eq!(listener.rejecter().counts().closed, 1);
+}
+
+#[tokio::test]
+async fn every_rejection_is_told_whatever_the_budget_for_answers_allows() {
+    let (listener, limiter, addr) = limited(1).await;
+    let (told, rejections) = mpsc::channel();
+    let one_answer = Rejecter::new(Reject::Http429 { retry_after: None }, AnswerBudget::new().with_max_concurrent(1));
+    let mut listener = listener.reject_with(one_answer).on_rejected(move |rejection| told.send(*rejection).unwrap());
+    let _held = limiter.try_acquire(client(1)).unwrap();
+    let mut rejected = Vec::new();
+    for _ in 0..20 {
+        rejected.push(dial(client(1), addr).await);
+    }
+    let _other = dial(client(2), addr).await;
+    let _stream = accept(&mut listener).await;
+    let told: Vec<_> = rejections.try_iter().map(|rejection| (rejection.client, rejection.reason)).collect();
+    assert_eq!(told, vec![(client(1).into(), Rejected::ClientLimit); 20]);
+    let counts = listener.rejecter().counts();
+    assert_eq!((counts.answered, counts.total()), (1, 20));
+}
+
+#[test]
+fn a_connection_is_counted_at_every_moment_of_an_exchange() {
+    let limiter = Limiter::new(Config::new(2));
+    let one = client(1);
+    let mut stream = LimitedStream::new((), limiter.try_acquire(one).unwrap());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut looks = 0;
+            while !done.load(Ordering::Relaxed) || looks == 0 {
+                assert_ne!(limiter.open_connections(one), 0, "it was not counted");
+                looks += 1;
+            }
+        });
+        for _ in 0..20_000 {
+            stream = stream.exchange(limiter.try_acquire(one).unwrap());
+        }
+        done.store(true, Ordering::Relaxed);
+        watcher.join().unwrap();
+    });
+    assert_eq!(limiter.open_connections(one), 1);
+    drop(stream.map(|()| "another stream"));
+    assert_eq!(limiter.open_connections(one), 0);
 }
 
 #[tokio::test]

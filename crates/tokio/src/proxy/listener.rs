@@ -2,7 +2,7 @@
 
 use super::{MAX_HEADER, Origin, ProxyError, ProxyErrors, read_header};
 use crate::Listen;
-use connlimit::{Client, Config, Limiter};
+use connlimit::{Client, Config, Limiter, config::Limit};
 use core::{
     fmt,
     net::SocketAddr,
@@ -96,12 +96,12 @@ impl<L: Listen<Addr = SocketAddr>> Proxied<L> {
         self
     }
 
-    /// Bounds the headers that are read at once: `total`, and of those `per_proxy` from one address (0 means as many
-    /// as `total`). Connections beyond are closed.
+    /// Bounds the headers that are read at once: `total`, and of those `per_proxy` from one address. Connections
+    /// beyond are closed; a bound of 0 closes all.
     ///
     /// Proxies send the header first and at once, so few are ever under way; the bounds are for proxies that hang.
     #[must_use]
-    pub fn with_max_reading(mut self, total: usize, per_proxy: u32) -> Self {
+    pub fn with_max_reading(mut self, total: usize, per_proxy: impl Into<Limit>) -> Self {
         self.max_reading = total;
         self.readers = Limiter::new(Config::new(per_proxy));
         self
@@ -183,6 +183,10 @@ impl<L: Listen<Addr = SocketAddr>> Listen for Proxied<L> {
 
     fn client(&self, _stream: &L::Stream, client: &SocketAddr) -> Client {
         (*client).into()
+    }
+
+    fn admitted(&self, stream: &mut L::Stream) {
+        self.listener.admitted(stream);
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -3,7 +3,8 @@
 use core::time::Duration;
 use tokio::time::Instant;
 
-/// Bounds on answers to rejected clients: how many at once, how many per second, and how long each may take.
+/// Bounds on answers to rejected clients: how many at once, how many per second, how many of those to one client, and
+/// how long each may take.
 ///
 /// Each answer under way holds a file descriptor and a small task; the bounds keep a flood of rejected connections
 /// from becoming a load of its own. Connections beyond them are closed without a word.
@@ -21,14 +22,15 @@ use tokio::time::Instant;
 pub struct AnswerBudget {
     max_concurrent: usize,
     max_per_second: u32,
+    max_per_client: u32,
     deadline: Duration,
 }
 
 impl AnswerBudget {
-    /// 64 answers at once, 100 per second, 1 second for each.
+    /// 64 answers at once, 100 per second, 8 of them to one client, 1 second for each.
     #[must_use]
     pub const fn new() -> Self {
-        Self { max_concurrent: 64, max_per_second: 100, deadline: Duration::from_secs(1) }
+        Self { max_concurrent: 64, max_per_second: 100, max_per_client: 8, deadline: Duration::from_secs(1) }
     }
 
     /// Bounds the answers under way at once; 0 means none is given.
@@ -42,6 +44,17 @@ impl AnswerBudget {
     #[must_use]
     pub const fn with_max_per_second(mut self, answers: u32) -> Self {
         self.max_per_second = answers;
+        self
+    }
+
+    /// Bounds the answers to one client: of those that are under way or were begun within the last second, no more than
+    /// this many are its own. 0 means none is given.
+    ///
+    /// Without it one client that opens connections and says nothing would hold all places until each answer's deadline,
+    /// and nobody else would be told why. An IPv6 client is a /64 network here, whatever it is to the limiter.
+    #[must_use]
+    pub const fn with_max_per_client(mut self, answers: u32) -> Self {
+        self.max_per_client = answers;
         self
     }
 
@@ -67,6 +80,12 @@ impl AnswerBudget {
     #[must_use]
     pub const fn max_per_second(&self) -> u32 {
         self.max_per_second
+    }
+
+    /// Answers that one client may have, at once and per second.
+    #[must_use]
+    pub const fn max_per_client(&self) -> u32 {
+        self.max_per_client
     }
 
     /// Time for one answer.
