@@ -39,11 +39,18 @@ def code_of(line):
 
 
 def without_tests(lines):
-    """Up to the tests, which stand last."""
-    for number, line in enumerate(lines):
-        if re.match(r"#\[cfg\((all\()?test\b", line) and any(re.match(r"mod \w+ \{", after) for after in lines[number : number + 3]):
-            return lines[:number]
-    return lines
+    """The lines, with those of modules of tests left blank."""
+    kept, inside, marked = [], False, False
+    for line in lines:
+        if re.match(r"#\[cfg\((all\()?test\b", line):
+            marked = True
+        elif marked and re.match(r"mod \w+ \{", line):
+            inside = True
+        elif not re.match(r"#\[|//", line):
+            marked = False
+        kept.append("" if inside else line)
+        inside = inside and line != "}"
+    return kept
 
 
 def comment_above(lines, number, marker):

@@ -84,7 +84,7 @@
 //!
 //! An admission and a release take some 30 ns ([`docs::performance`] has all numbers, and the rows where others are faster),
 //! a client 34 to 40 bytes, a permit one word. The tables stay within [`Config::with_table_memory`], 256 MiB unless set
-//! otherwise, which is room for 2.8 million IPv4 clients at once; an idle limiter takes some tens of kilobytes.
+//! otherwise, which is room for 2.8 million IPv4 clients at once; the tables of an empty limiter take 20 KiB.
 //!
 //! Counts are per process. [`docs::operating`] says which limit to choose and how to find it, and what to do with several
 //! processes or machines; [`docs::from_go`] is for those who come from go-connlimit, [`docs::walkthrough`] for readers of
