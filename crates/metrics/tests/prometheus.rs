@@ -56,7 +56,7 @@ fn a_scrape_shows_what_the_limiter_knows() {
 
     // A scrape shows the moment, and nothing has to be told in between.
     drop(attempts);
-    limiter.set_config(Config::new(7)).unwrap();
+    limiter.update_config(|config| config.with_max_per_client(7)).unwrap();
     let text = scrape(&registry);
     has_line(&text, "connlimit_open_connections{family=\"ipv4\"} 0");
     has_line(&text, "connlimit_admitted_total 5");
