@@ -63,7 +63,7 @@ async fn every_rejection_is_told_whatever_the_budget_for_answers_allows() {
 fn a_connection_is_counted_at_every_moment_of_an_exchange() {
     let limiter = Limiter::new(Config::new(2));
     let one = client(1);
-    let first = LimitedStream::new((), limiter.try_acquire(one).unwrap());
+    let mut stream = LimitedStream::new((), limiter.try_acquire(one).unwrap());
     let done = AtomicBool::new(false);
     let stream = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
@@ -73,10 +73,12 @@ fn a_connection_is_counted_at_every_moment_of_an_exchange() {
                 looks += 1;
             }
         });
-        let last = (0..20_000).fold(first, |stream, _| stream.exchange(limiter.try_acquire(one).unwrap()));
+        for _ in 0..20_000 {
+            stream = stream.exchange(limiter.try_acquire(one).unwrap());
+        }
         done.store(true, Ordering::Relaxed);
         watcher.join().unwrap();
-        last
+        stream
     });
     assert_eq!(limiter.open_connections(one), 1);
     drop(stream.map(|()| "another stream"));
