@@ -65,7 +65,7 @@ fn a_connection_is_counted_at_every_moment_of_an_exchange() {
     let one = client(1);
     let mut stream = LimitedStream::new((), limiter.try_acquire(one).unwrap());
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let stream = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             let mut looks = 0;
             while !done.load(Ordering::Relaxed) || looks == 0 {
@@ -78,6 +78,7 @@ fn a_connection_is_counted_at_every_moment_of_an_exchange() {
         }
         done.store(true, Ordering::Relaxed);
         watcher.join().unwrap();
+        stream
     });
     assert_eq!(limiter.open_connections(one), 1);
     drop(stream.map(|()| "another stream"));
