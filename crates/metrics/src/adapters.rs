@@ -24,8 +24,14 @@ impl Adapters {
 
     pub(crate) fn reject_outcomes(&self) -> Vec<(&'static str, u64)> {
         add_up(self.rejecters.iter().map(|counts| {
-            let RejectCounts { closed, reset, answered, over_budget, .. } = counts();
-            [("closed", closed), ("reset", reset), ("answered", answered), ("over_budget", over_budget)]
+            let RejectCounts { closed, reset, answered, over_budget, over_share, .. } = counts();
+            [
+                ("closed", closed),
+                ("reset", reset),
+                ("answered", answered),
+                ("over_budget", over_budget),
+                ("over_share", over_share),
+            ]
         }))
     }
 

@@ -20,7 +20,12 @@ use tracing::warn;
 /// leaves its client out of account; "37 rejects from 4 or more clients" says so, and so it does above 64 clients.
 /// What a subscriber does with an event is its own affair: give it a writer that does not block.
 ///
+/// Feed it by the hook `on_rejected` of a listener, which is told of every rejection: then no rejection is missing from
+/// the log. (A `Reject::handler` of `connlimit-tokio` hears only of those that the budget for answers allows.)
+///
 /// # Examples
+///
+/// The blocking listener:
 ///
 /// ```
 /// use connlimit::{Config, Limiter, net::LimitedListener};
@@ -33,6 +38,22 @@ use tracing::warn;
 ///     .on_rejected(move |_stream, peer, rejected| log.note(peer, rejected));
 /// # drop(listener);
 /// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// The one of `connlimit-tokio`, and with it those of hyper, axum, tonic and the PROXY protocol:
+///
+/// ```
+/// use connlimit::{Config, Limiter};
+/// use connlimit_metrics::RejectLog;
+/// use connlimit_tokio::LimitedListener;
+/// use std::time::Duration;
+/// use tokio::net::TcpListener;
+///
+/// fn logged(socket: TcpListener) -> LimitedListener<TcpListener> {
+///     let log = RejectLog::new(Duration::from_secs(10));
+///     LimitedListener::new(socket, Limiter::new(Config::new(100)))
+///         .on_rejected(move |rejection| log.note(rejection.client, rejection.reason))
+/// }
 /// ```
 pub struct RejectLog {
     interval: Duration,
