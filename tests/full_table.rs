@@ -215,3 +215,74 @@ fn memory_that_nobody_has_is_an_error() {
         assert!(asked > bytes / 8 && error.to_string().contains(&asked.to_string()), "{error}");
     }
 }
+
+/// Four threads keep a table at its bound, each with clients of its own, so that it knows every answer: a client with one
+/// connection gets its second, is then at its limit, and is never told that there is no room. Only a newcomer may be.
+fn churn_at_the_bound(operations: u64) {
+    const THREADS: u64 = 4;
+    let limiter = Limiter::new(Config::new(2).with_table_memory(1 << 20));
+    let full = core::sync::atomic::AtomicU64::new(0);
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (limiter, full) = (&limiter, &full);
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(thread);
+                let address = |client: u32| Ipv4Addr::from_bits(u32::try_from(thread).unwrap() << 28 | client);
+                let (mut held, mut newest): (Vec<(u32, Vec<Permit>)>, u32) = (Vec::new(), 0);
+                for operation in 0..operations / THREADS {
+                    // It grows to more than fits, and in long waves it shrinks to little.
+                    let most = if operation >> 18 & 3 == 3 { 500 } else { 20_000 };
+                    if held.len() > most || random.u8(..) < 100 && !held.is_empty() {
+                        let index = random.usize(..held.len());
+                        held[index].1.pop();
+                        if held[index].1.is_empty() {
+                            held.swap_remove(index);
+                        }
+                    } else if random.u8(..) < 40 && !held.is_empty() {
+                        let index = random.usize(..held.len());
+                        let (client, permits) = &mut held[index];
+                        match limiter.try_acquire(address(*client)) {
+                            Ok(permit) => permits.push(permit),
+                            Err(rejected) => assert_eq!((rejected, permits.len()), (Rejected::ClientLimit, 2)),
+                        }
+                        assert!(permits.len() <= 2, "client {client} has {}", permits.len());
+                    } else {
+                        newest = (newest + 1) % (1 << 28);
+                        let client = newest;
+                        match limiter.try_acquire(address(client)) {
+                            Ok(permit) => held.push((client, vec![permit])),
+                            Err(rejected) => {
+                                assert_eq!(rejected, Rejected::TableFull);
+                                full.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+                            }
+                        }
+                    }
+                }
+                for (client, permits) in held {
+                    assert_eq!(limiter.open_connections(address(client)) as usize, permits.len());
+                    drop(permits);
+                    assert_eq!(limiter.open_connections(address(client)), 0);
+                }
+            });
+        }
+    });
+    assert!(full.into_inner() > 0, "it was never full");
+    limiter.reclaim();
+    let stats = limiter.stats().v4;
+    assert!(stats.open_connections == 0 && stats.reserved_bytes < 8 * SMALLEST, "{stats:?}");
+}
+
+#[test]
+fn whoever_is_in_a_full_table_gets_exact_answers() {
+    let _alone = alone();
+    churn_at_the_bound(2_000_000);
+}
+
+/// `SOAK_OPERATIONS` says how many.
+#[test]
+#[ignore = "a thousand million operations"]
+fn a_soak_at_the_bound() {
+    let _alone = alone();
+    let operations = std::env::var("SOAK_OPERATIONS").ok().and_then(|operations| operations.parse().ok());
+    churn_at_the_bound(operations.unwrap_or(1_000_000_000));
+}

@@ -9,8 +9,9 @@ fn full<K: Key>(furnished: bool, key: fn(u32) -> K) -> (Table<K>, Vec<CountGuard
     let blocks = BINS * size_of::<K::Overflow>();
     let bytes = if furnished { 2 * Table::<K>::SMALLEST + blocks } else { Table::<K>::SMALLEST + blocks };
     let table = Table::<K>::new(bytes, furnished).unwrap();
-    let held: Vec<_> = (0..2 * BINS * K::Inline::LEN)
-        .filter_map(|n| table.acquire(key(n as u32), 2, PinNow).ok())
+    let held: Vec<_> = (0..)
+        .take(2 * BINS * K::Inline::LEN)
+        .filter_map(|n| table.acquire(key(n), 2, PinNow).ok())
         .map(|held| held.0)
         .collect();
     assert_eq!(table.census().levels, 1);

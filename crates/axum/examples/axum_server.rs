@@ -212,7 +212,7 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
 
 /// Beside the five connections from 127.0.0.1, some of others.
 async fn check_clients(limiter: &Limiter, admin: &mut TcpStream) -> Result<(), Box<dyn Error>> {
-    let others = ["2001:db8::1", "192.0.2.1", "192.0.2.1", "192.0.2.2"].map(|addr| addr.parse::<IpAddr>());
+    let others = ["2001:db8::1", "192.0.2.1", "192.0.2.1", "192.0.2.2"].map(str::parse::<IpAddr>);
     let others: Vec<_> = others.into_iter().collect::<Result<_, _>>()?;
     let mut permits: Vec<_> = others.into_iter().map(|addr| limiter.try_acquire(addr)).collect::<Result<_, _>>()?;
     permits.push(limiter.try_acquire(Client::named("a tenant"))?);

@@ -97,7 +97,7 @@ async fn a_web_socket_over_tls_keeps_its_permit_until_it_ends() {
     let server = Server::start().await;
     let stream = server.shake(1).await.unwrap();
     let handshake = tokio_tungstenite::client_async("wss://localhost/ws", stream);
-    let (mut socket, _response) = within("the upgrade", handshake).await.unwrap();
+    let (mut socket, _response) = Box::pin(within("the upgrade", handshake)).await.unwrap();
     for round in 0..20 {
         let message = Message::text(format!("round {round}"));
         futures_util::SinkExt::send(&mut socket, message.clone()).await.unwrap();
