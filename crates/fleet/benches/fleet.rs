@@ -44,6 +44,9 @@ fn env(name: &str, usual: u32) -> u32 {
 fn main() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     local(&runtime);
+    if env("CONNLIMIT_BENCH_SECONDS", 20) == 0 {
+        return;
+    }
     let load = Load {
         clients: env("CONNLIMIT_BENCH_CLIENTS", 1_000_000),
         rate: env("CONNLIMIT_BENCH_RATE", 20_000),
@@ -101,18 +104,20 @@ fn local(runtime: &Runtime) {
     }
     lease.pop();
 
-    let mut runs: [Vec<f64>; 3] = Default::default();
+    let mut runs: [Vec<f64>; 4] = Default::default();
     for _ in 0..15 {
+        runs[3].push(time(|turn| drop(black_box(plain.try_acquire_within(client(turn), black_box(2))))));
         runs[0].push(time(|turn| drop(black_box(plain.try_acquire(client(turn))))));
         runs[1].push(time(|turn| drop(black_box(fleet.try_acquire(client(turn))))));
         runs[2].push(time(|_| drop(black_box(fleet.try_acquire(leased)))));
     }
-    let [plain_ns, share_ns, lease_ns] = runs.map(|mut run| {
+    let [plain_ns, share_ns, lease_ns, within_ns] = runs.map(|mut run| {
         run.sort_by(f64::total_cmp);
         run[run.len() / 2]
     });
     println!("admission and release, one thread, {CLIENTS} clients, medians of 15:");
     println!("  plain limiter        {plain_ns:6.1} ns");
+    println!("  its `try_acquire_within` {within_ns:4.1} ns  {:.2} x", within_ns / plain_ns);
     println!("  fleet, within share  {share_ns:6.1} ns  {:.2} x", share_ns / plain_ns);
     println!(
         "  fleet, by a lease    {lease_ns:6.1} ns  {:.2} x (one client, so its counter stays in the cache)",

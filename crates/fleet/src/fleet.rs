@@ -173,14 +173,16 @@ impl Fleet {
         // ORDERING: Relaxed; a share that is out of date is one that was in force at the start of this call.
         match self.limiter.try_acquire_within(client.local, self.shared.share.load(Relaxed)) {
             Ok(permit) => Ok(permit),
-            Err(Rejected::ClientLimit) => self.attempt_by_lease(client, ask),
-            Err(rejected) => Err(Rejection::Limiter(rejected)),
+            Err(rejected) => self.attempt_by_lease(&client, rejected, ask),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn attempt_by_lease(&self, client: FleetClient<'_>, ask: bool) -> Result<Permit, Rejection> {
+    fn attempt_by_lease(&self, client: &FleetClient<'_>, rejected: Rejected, ask: bool) -> Result<Permit, Rejection> {
+        if rejected != Rejected::ClientLimit {
+            return Err(Rejection::Limiter(rejected));
+        }
         let shared = &*self.shared;
         // ORDERING: Acquire, pairs with Release in `leave`.
         if shared.leaving.load(Acquire) {
