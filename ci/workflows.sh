@@ -3,6 +3,11 @@
 # WebAssembly. Says SKIP where there is neither, and passes: it is part of lint.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+# A check that no workflow calls is one that strangers do not see.
+for check in $(sed -n 's/^  "\([a-z]*\) .*"$/\1/p' .ci/run); do
+  grep -qw "$check" .github/workflows/*.yml || fail "no workflow runs .ci/run $check"
+done
+
 if command -v actionlint >/dev/null; then
   actionlint -no-color
   exit

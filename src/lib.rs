@@ -70,8 +70,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! `RejectLog` of [`connlimit-metrics`](https://docs.rs/connlimit-metrics) does it for `tracing`, and there are collectors
-//! for `metrics` and `prometheus-client`. Without hooks, [`Config::with_counting`] counts rejections by reason for
+//! The listeners of `connlimit-tokio`, and so all that stand on them, have `on_rejected` as well. `RejectLog` of
+//! [`connlimit-metrics`](https://docs.rs/connlimit-metrics) does it for `tracing`, and there are collectors for `metrics` and `prometheus-client`. Without hooks, [`Config::with_counting`] counts rejections by reason for
 //! [`Limiter::stats`].
 //!
 //! **Limit networks and everybody together**: [`Config::with_tier`], [`Config::with_max_total`]. **Try a limit out**:
