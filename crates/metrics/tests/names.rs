@@ -58,10 +58,10 @@ async fn all() -> (Facades, Permit) {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxied = Proxied::new(socket, ["127.0.0.0/8".parse::<ipnet::IpNet>().unwrap()]);
     let permit = limiter.try_acquire(Ipv4Addr::LOCALHOST).unwrap();
-    let proxies = proxied.errors().clone();
+    let errors = proxied.errors().clone();
     let collector = LimiterCollector::new(limiter.clone()).with_clients(10, 1);
-    let collector = collector.with_rejecter(rejecter.clone()).with_proxy_errors(proxies.clone());
-    let exporter = || Exporter::new(limiter, "x").with_rejecter(rejecter).with_proxy_errors(proxies);
+    let collector = collector.with_rejecter(rejecter.clone()).with_proxy_errors(errors.clone());
+    let exporter = || Exporter::new(limiter, "x").with_rejecter(rejecter).with_proxy_errors(errors);
     (Facades::new(collector, exporter), permit)
 }
 
