@@ -94,8 +94,8 @@ async fn it_is_told_what_became_of_rejected_connections_and_several_listeners_ar
     let resetting: Rejecter<TcpStream> = Reject::Reset.into();
     let all = [polite.clone(), closing.clone(), other.clone(), resetting.clone()];
     let facades = Facades::new(
-        all.iter().cloned().fold(LimiterCollector::new(limiter.clone()), |to, rejecter| to.with_rejecter(rejecter)),
-        || all.iter().cloned().fold(Exporter::new(limiter.clone(), "x"), |to, rejecter| to.with_rejecter(rejecter)),
+        all.iter().cloned().fold(LimiterCollector::new(limiter.clone()), LimiterCollector::with_rejecter),
+        || all.iter().cloned().fold(Exporter::new(limiter.clone(), "x"), Exporter::with_rejecter),
     );
 
     let mut addrs = Vec::new();
