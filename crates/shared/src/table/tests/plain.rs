@@ -54,10 +54,11 @@ fn newcomers_take_the_places_of_clients_without_connections_and_no_others() {
 
 #[test]
 fn counts_reach_the_largest_limit_and_no_further() {
+    let most = if cfg!(miri) { 300 } else { 32_767 };
     let world = World::new(1);
-    let held: Vec<_> = (0..32_767).map(|n| world.acquire(u8::try_from(n % 4).unwrap(), 1, 32_767).unwrap()).collect();
-    assert_eq!(world.acquire(0, 1, 32_767).unwrap_err(), Refusal::AtLimit);
-    assert_eq!(world.open(1), 32_767);
+    let held: Vec<_> = (0..most).map(|n| world.acquire(u8::try_from(n % 4).unwrap(), 1, most).unwrap()).collect();
+    assert_eq!(world.acquire(0, 1, most).unwrap_err(), Refusal::AtLimit);
+    assert_eq!(world.open(1), most);
     held.into_iter().for_each(Lane::release);
     assert_eq!(world.open(1), 0);
 }
