@@ -210,7 +210,7 @@ async fn check(limiter: Limiter) -> Result<(), Box<dyn Error>> {
     check_clients(&limiter, &mut admin).await
 }
 
-/// Beside the five connections from 127.0.0.1, some of others.
+/// Beside the four connections from 127.0.0.1 that are still open, some of others.
 async fn check_clients(limiter: &Limiter, admin: &mut TcpStream) -> Result<(), Box<dyn Error>> {
     let mut polls = 0;
     while limiter.open_connections(IpAddr::from([127, 0, 0, 1])) != 4 {
@@ -226,11 +226,11 @@ async fn check_clients(limiter: &Limiter, admin: &mut TcpStream) -> Result<(), B
         (
             "?min=2",
             2,
-            r#"[{"client":"127.0.0.1","family":"ipv4","open_connections":5},{"client":"192.0.2.1","family":"ipv4","open_connections":2}]"#,
+            r#"[{"client":"127.0.0.1","family":"ipv4","open_connections":4},{"client":"192.0.2.1","family":"ipv4","open_connections":2}]"#,
         ),
-        ("?n=1", 5, r#"[{"client":"127.0.0.1","family":"ipv4","open_connections":5}]"#),
+        ("?n=1", 5, r#"[{"client":"127.0.0.1","family":"ipv4","open_connections":4}]"#),
         ("?family=ipv6", 1, r#"[{"client":"2001:db8::1","family":"ipv6","open_connections":1}]"#),
-        ("?family=ipv4&n=1&min=1", 3, r#"[{"client":"127.0.0.1","family":"ipv4","open_connections":5}]"#),
+        ("?family=ipv4&n=1&min=1", 3, r#"[{"client":"127.0.0.1","family":"ipv4","open_connections":4}]"#),
         ("?min=6", 0, "[]"),
     ] {
         let answer = ask(admin, &format!("GET /clients{query}")).await?;
