@@ -17,9 +17,12 @@ mod peer;
 
 pub use connlimit;
 pub use http;
+pub use http_body;
 pub use ipnet;
 pub use layer::{ConnectionInfoLayer, ConnectionInfoService};
 pub use peer::PeerAddr;
+pub use tower_layer;
+pub use tower_service;
 
 use connlimit::stats::Usage;
 use connlimit::{Client, Limiter};

@@ -31,6 +31,8 @@
 pub use connlimit;
 pub use connlimit_http;
 pub use connlimit_tokio;
+pub use futures_core;
+pub use http;
 pub use tonic;
 
 use connlimit::{Acquire, Limiter, Permit};
