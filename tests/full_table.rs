@@ -111,7 +111,9 @@ fn a_large_table_that_was_full_gives_its_memory_back() {
     a_full_table_gives_back(256);
 }
 
-/// Nobody calls `reclaim`, and nobody is admitted whose insert would drain in passing: those who are rejected do it.
+/// Nobody calls `reclaim`, and nobody is admitted whose insert would drain in passing: those who are rejected do it. What
+/// comes back is whole segments of older levels, so the clients of whole levels leave: the first large level has up to a
+/// quarter of all. Places in a segment beside clients that stay are found again when those leave as well.
 #[test]
 fn the_places_of_those_who_left_are_found_again() {
     let _alone = alone();
@@ -119,11 +121,16 @@ fn the_places_of_those_who_left_are_found_again() {
         let limiter = limiter(mib);
         let mut all = fill(&limiter, 0, too_many(mib));
         // The first came when the oldest levels were the newest.
-        let leave = all.len() * 15 / 100;
+        let leave = all.len() * 30 / 100;
         all.drain(..leave);
         let newcomers = (1 << 28..(1 << 28) + too_many(mib) * 20).map(Ipv4Addr::from_bits);
         let admitted: Vec<_> = newcomers.filter_map(|client| limiter.try_acquire(client).ok()).collect();
-        assert!(admitted.len() > leave * 9 / 10, "{mib} MiB: {leave} left, {} came", admitted.len());
+        assert!(
+            admitted.len() > leave / 2,
+            "{mib} MiB: {leave} left, {} came, {:?}",
+            admitted.len(),
+            limiter.stats().v4
+        );
     }
 }
 

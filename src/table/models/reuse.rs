@@ -219,7 +219,7 @@ fn a_clock_that_is_behind_meets_a_fresh_stamp() {
             thread::spawn(move || world.acquire(0, 1))
         };
         drop(early);
-        let _third = world.acquire(6, 1); // stamps client 0 with the new time, and finds no room
+        world.try_kill(world.table.clock.now()); // client 0, with the new time
         newcomer.join().unwrap();
         let _returning = returning.join().unwrap();
         assert_eq!(world.open(4), 0, "a permit landed on another client's word");
