@@ -6,7 +6,7 @@ use super::clock::{self, Clock};
 use super::level::Level;
 use super::level_list::LevelList;
 use super::slots::{Key, Slots};
-use super::tuning::{BINS, DRAIN, DRAIN_ONE_IN, MAX_LEVELS, MOST_BINS, SECOND_LEVEL, SHRINK_ONE_IN};
+use super::tuning::{BINS, DRAIN, DRAIN_ONE_IN, FLUSHES_PER_GRACE, MAX_LEVELS, MOST_BINS, SECOND_LEVEL, SHRINK_ONE_IN};
 use crate::epoch::{Guard, pin};
 
 impl<K: Key> Table<K> {
@@ -57,17 +57,13 @@ impl<K: Key> Table<K> {
             self.drain(list, ticket / DRAIN_ONE_IN % older, DRAIN, guard);
         }
         if ticket % SHRINK_ONE_IN == 1 {
-            self.shrink(list, hash, guard);
+            self.shrink(list, || self.estimate(list, hash, guard), guard);
         }
     }
 
     /// Does at once what inserts do in passing: drains the older levels, and shrinks a table that is nearly empty.
     pub(crate) fn reclaim(&self) {
-        // Dead words expire, unless other threads are pinned.
-        for _ in 0..clock::GRACE {
-            Clock::request_tick(&self.clock, &pin());
-            Self::run_what_is_due();
-        }
+        self.let_expire();
         // Shrinking goes by eighths, and each round drains what the one before has left behind.
         for _ in 0..MAX_LEVELS {
             // Each level has as many turns as the largest needs.
@@ -85,14 +81,31 @@ impl<K: Key> Table<K> {
                     older => self.drain(list, step % older, BINS, &guard),
                 }
             }
+            // What was drained beside a parked connection would be taken for clients, and forbid to shrink.
+            self.let_expire();
             Self::run_what_is_due();
             let guard = pin();
             let list = self.levels.load(&guard);
-            if !self.shrink(list, 0, &guard) {
+            // Counted, not judged by a sample: one parked connection in that would forbid to shrink.
+            if !self.shrink(list, || usize::try_from(self.census().clients).unwrap_or(usize::MAX), &guard) {
                 break;
             }
         }
         Self::run_what_is_due();
+    }
+
+    /// Lets dead words expire, unless other threads are pinned. What other tables and threads have deferred before runs
+    /// first, a little with each flush: after a crowd that is much more than a few flushes do.
+    fn let_expire(&self) {
+        let before = self.clock.now();
+        for _ in 0..FLUSHES_PER_GRACE {
+            let guard = pin();
+            Clock::request_tick(&self.clock, &guard);
+            guard.flush();
+            if self.clock.now().wrapping_sub(before) >= clock::GRACE {
+                break;
+            }
+        }
     }
 
     /// What was deferred runs now, unless other threads are pinned.
@@ -112,16 +125,21 @@ impl<K: Key> Table<K> {
         }
     }
 
+    /// Slots in use in all levels, judged by the neighbourhood of `hash` in each.
+    pub(super) fn estimate(&self, list: &LevelList<K>, hash: u64, guard: &Guard) -> usize {
+        list.levels().map(|level| level.estimate(hash, &self.clock, guard)).sum()
+    }
+
     /// Puts a smaller level in front when few slots of all levels together are in use for the size of the newest; but not
     /// while older ones are still being drained, or a table that shrinks and grows again would pile them up.
-    pub(super) fn shrink(&self, list: &LevelList<K>, hash: u64, guard: &Guard) -> bool {
+    pub(super) fn shrink(&self, list: &LevelList<K>, in_use: impl FnOnce() -> usize, guard: &Guard) -> bool {
         let bins = list.newest().bins();
         // What parked connections hold is not waited for.
         let undrained: usize = list.older().map(Level::undrained).sum();
         bins > BINS
             && undrained * 8 <= bins / BINS
             && list.len() <= MAX_LEVELS / 2
-            && list.levels().map(|level| level.estimate(hash, &self.clock, guard)).sum::<usize>() * 64 < bins * K::Inline::LEN
+            && in_use().saturating_mul(64) < bins * K::Inline::LEN
             // An eighth of the size is mostly empty still.
             && self.push_level(list, (bins / 8 / BINS * BINS).max(BINS), Purpose::Shrinking, guard)
     }

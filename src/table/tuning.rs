@@ -51,6 +51,9 @@ pub(super) const DRAIN_ONE_FULL_IN: usize = size(64, 1, 2);
 pub(super) const LOOKS_WHEN_FULL: usize = size(8, 4, 4);
 pub(super) const FLUSHES_PER_LOOK: usize = size(3, 1, 1);
 
+/// How often `reclaim` pins and flushes at most for dead words to expire; each flush runs eight bags of what was deferred.
+pub(super) const FLUSHES_PER_GRACE: usize = size(2048, 12, 12);
+
 /// Free inline slots at which an insert looks for words to collect.
 pub(super) const FEW_FREE: u32 = 2;
 

@@ -111,7 +111,10 @@ fn a_table_at_its_bound_shrinks() {
         let before = world.table.budget.reserved();
         let thread = thread::spawn(move || drop(held));
         let guard = pin();
-        let shrink = || world.table.shrink(world.table.levels.load(&guard), 0x304, &guard);
+        let shrink = || {
+            let list = world.table.levels.load(&guard);
+            world.table.shrink(list, || world.table.estimate(list, 0x304, &guard), &guard)
+        };
         let early = shrink();
         thread.join().unwrap();
         assert!(early || shrink(), "there is memory for a smaller level");

@@ -235,7 +235,7 @@ fn shrink_meets_admission() {
         let thread = thread::spawn(move || {
             let guard = pin();
             let list = other.table.levels.load(&guard);
-            assert!(other.table.shrink(list, 2, &guard));
+            assert!(other.table.shrink(list, || other.table.estimate(list, 2, &guard), &guard));
             assert_eq!(other.table.levels.load(&guard).newest().bins(), 1);
         });
         let second = world.acquire(1, 2).expect("two permits of two at most").held.take();
