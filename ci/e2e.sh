@@ -7,17 +7,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [ "$(uname -s)" = Linux ] || skip "needs Linux, where all of 127.0.0.0/8 is loopback"
-missing=()
-for need in haproxy:haproxy curl:curl wrk:wrk; do
-  command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    skip "missing ${missing[*]}"
-  fi
-  DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -q "${missing[@]}" ||
-    skip "cannot install ${missing[*]}"
-fi
+installed haproxy:haproxy curl:curl wrk:wrk || skip "HAProxy, curl or wrk is missing"
 
 examples=(tokio_echo tls axum_server behind_proxy)
 cargo build -p connlimit-tokio -p connlimit-axum "${examples[@]/#/--example=}"

@@ -44,6 +44,21 @@ explore() {
   echo "$(wc -l <<<"$counts") $what"
 }
 
+# Installs what is missing of the programs and files $@, each as PROGRAM:PACKAGE of Debian, where it may; false if not.
+installed() {
+  local need missing=()
+  for need in "$@"; do
+    [[ -e ${need%%:*} ]] || command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  echo "missing: ${missing[*]}"
+  [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 1
+  local install=(timeout 300 apt-get install -y -q --no-install-recommends "${missing[@]}")
+  export DEBIAN_FRONTEND=noninteractive
+  # A new machine has no list of packages yet.
+  "${install[@]}" || { timeout 300 apt-get update -q && "${install[@]}"; }
+}
+
 # The folders of the packages that are published: the library's own, and one for each crate on top of it.
 packages() {
   local manifest

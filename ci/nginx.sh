@@ -7,18 +7,8 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [ "$(uname -s)" = Linux ] || skip "needs Linux, where all of 127.0.0.0/8 is loopback"
-missing=()
-for need in nginx:nginx wrk:wrk ab:apache2-utils curl:curl make:make pkg-config:pkg-config cc:gcc; do
-  command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
-done
-[ -f /usr/share/nginx/src/conf_flags ] || missing+=(nginx-dev)
-if [ ${#missing[@]} -gt 0 ]; then
-  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    skip "missing ${missing[*]}"
-  fi
-  DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -q "${missing[@]}" ||
-    skip "cannot install ${missing[*]}"
-fi
+installed nginx:nginx wrk:wrk ab:apache2-utils curl:curl make:make pkg-config:pkg-config cc:gcc \
+  /usr/share/nginx/src/conf_flags:nginx-dev || skip "nginx, what builds modules for it, wrk, ab or curl is missing"
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 work=$target/nginx

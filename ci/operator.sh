@@ -7,14 +7,7 @@
 # What is not there is skipped, and said.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-missing=()
-for need in promtool:prometheus fail2ban-regex:fail2ban python3:python3; do
-  command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
-done
-if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-  DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -q --no-install-recommends "${missing[@]}" ||
-    echo "cannot install ${missing[*]}"
-fi
+installed promtool:prometheus fail2ban-regex:fail2ban python3:python3 || echo "what is missing is said below"
 # Whether tool $1 is there; if not, says what is not checked: $2.
 skipped=()
 have() {

@@ -3,9 +3,7 @@
 # Usage: proofs/run.sh [all]. Without `all`, what takes seconds.
 source "$(dirname "${BASH_SOURCE[0]}")/../ci/lib.sh"
 
-for tool in spin gcc; do
-  command -v "$tool" >/dev/null || { echo "SKIP: no $tool, nothing is proved here"; exit 77; }
-done
+installed spin:spin gcc:gcc || skip "no spin or no gcc: nothing is proved here"
 work=target/proofs
 mkdir -p "$work"
 
