@@ -35,7 +35,7 @@ explore() {
     python3 ci/mutants.py --tree "$tree"
   fi
   RUSTFLAGS=$flags cargo test --release --lib --manifest-path "$tree/Cargo.toml" --target-dir "target/$name" \
-    "$what" -- --nocapture --test-threads=2 2>&1 | tee "$output"
+    "$what" -- --nocapture --test-threads=2 ${EXPLORE_ARGS:-} 2>&1 | tee "$output"
   counts=$(grep -oE "${what%s} .+: [0-9]+ $unit" "$output") || fail "none of the $what reported its $unit"
   # What ran once explored nothing.
   if grep -E ": [01] $unit" <<<"$counts"; then

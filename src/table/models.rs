@@ -46,7 +46,7 @@ pub(crate) fn model(name: &str, ideal: usize, real: usize, scenario: impl Fn() +
     let most = env("LOOM_MAX_PREEMPTIONS").unwrap_or(if cfg!(connlimit_ideal) { ideal } else { real });
     let limit = Duration::from_secs(env("LOOM_MAX_SECONDS").unwrap_or(60));
     // With one preemption a model has longer: cut before that, it says little.
-    let first = limit.max(Duration::from_secs(env("LOOM_FIRST_SECONDS").unwrap_or(120)));
+    let first = limit.max(Duration::from_secs(env("LOOM_FIRST_SECONDS").unwrap_or(300)));
     let scenario = std::sync::Arc::new(scenario);
     let executions = std::sync::Arc::new(AtomicU64::new(0));
     let start = Instant::now();
