@@ -124,7 +124,7 @@ class Slot:
         with open(log, "w") as output:
             try:
                 return subprocess.run(
-                    [program, "--exact", model, "--nocapture"],
+                    [program, "--exact", model, "--nocapture", "--include-ignored"],
                     cwd=self.tree, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=seconds + STUCK,
                 ).returncode == 0
             except subprocess.TimeoutExpired:
