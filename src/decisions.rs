@@ -20,7 +20,7 @@ pub(crate) enum Decision {
     TotalLimit,
     Denied,
     UnknownPeer,
-    /// With a permit that counts nothing, for want of room in the table.
+    /// With a permit that counts nothing, for lack of room in the table.
     AdmittedUntracked,
     /// Admitted, but a configuration on trial beside the one in force would have rejected.
     ShadowRejected,

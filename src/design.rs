@@ -6,7 +6,7 @@
 //! turns. A count per client behind a shared pointer costs a contended reference count per connection. A lock-free map
 //! from clients to counts has to forget clients that are gone, and there is the difficulty: *the last release meets the
 //! next admission*. Who removes a count that has come to zero while somebody else raises it again loses a connection or
-//! counts one for ever.
+//! counts one forever.
 //!
 //! # The idea
 //!
@@ -45,7 +45,7 @@
 //!     │      release                                      ▼
 //!     │ stamp, by who needs the place                  ORPHAN n ──► segment freed by the last release
 //!     ▼
-//!    DEAD, for ever; after three ticks of the grace clock the place is free
+//!    DEAD, forever; after three ticks of the grace clock the place is free
 //! ```
 //!
 //! # The life of a place in a bin
@@ -144,7 +144,7 @@
 //! - Near the bound, a newcomer may be rejected while another thread that has reserved memory is just about to put it to
 //!   use; and while other threads' claims in its bin, which they may yet give back, take the last places.
 //! - Draining is done in passing by inserts, 64 bins by one insert in sixteen, and by one in 64 of those who are rejected
-//!   for want of room. Shrinking is considered by one insert in 256, chosen by the client's hash: a server whose clients
+//!   for lack of room. Shrinking is considered by one insert in 256, chosen by the client's hash: a server whose clients
 //!   are few and always the same may have none of these among them. It should call
 //!   [`reclaim`](crate::Limiter::reclaim) from a timer.
 //! - A flush of the epoch looks at each thread that has ever called and still lives. So a thread flushes at most once in as

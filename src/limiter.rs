@@ -1,4 +1,6 @@
 //! The limiter: a handle on the counts and the configuration in force.
+//!
+//! More than half of it is documentation: this is where users read what is guaranteed.
 
 mod batch;
 mod configure;

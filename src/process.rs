@@ -1,7 +1,7 @@
 //! What belongs to the process, and begins anew in a child.
 //!
 //! A child made by `fork` has one thread, and the memory of all. A thread of the parent that was pinned at that moment
-//! stays pinned in that memory for ever, and a lock that it held stays locked. So the collector of epochs and the lock of
+//! stays pinned in that memory forever, and a lock that it held stays locked. So the collector of epochs and the lock of
 //! those who change configurations are the process's own, and a child makes others.
 
 #[cfg(connlimit_model)]
@@ -88,7 +88,7 @@ mod real {
         }
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
-            // SAFETY: the handler may run in any child: it touches two atomics. It fails for want of memory only; then a
+            // SAFETY: the handler may run in any child: it touches two atomics. It fails for lack of memory only; then a
             // child has what it would have without it.
             let _ = unsafe { pthread_atfork(None, None, Some(begin_anew)) };
         });

@@ -32,7 +32,7 @@ pub struct Stats {
     ///
     /// It is not the sum `total`, though without exempt and untracked connections the two are equal at rest: a connection
     /// of a client that a rule makes [unlimited](crate::config::Action::Unlimited) is in the sum and takes no place, and
-    /// one that is admitted untracked, for want of room in the table, takes a place and is in no table.
+    /// one that is admitted untracked, for lack of room in the table, takes a place and is in no table.
     pub counted_in_total: Option<u32>,
     /// What was decided so far.
     pub decisions: Decisions,

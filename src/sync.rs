@@ -114,7 +114,7 @@ impl Drop for Life {
 /// The lives that have begun and not ended. Shuttle runs all threads of an execution on one thread of the system, so
 /// each test has a register of its own, and looking into it gives no other thread a turn.
 ///
-/// Who uses memory that has been freed reads a name there that is dead, or no name; or, if the memory has been allocated
+/// A use of memory that has been freed finds a name there that is dead, or no name; or, if the memory has been allocated
 /// again for the like, a living one, and that goes unnoticed this time.
 #[cfg(connlimit_shuttle)]
 pub(crate) mod living {

@@ -10,6 +10,8 @@
 //! has.
 //!
 //! What a permit points to never moves, and is not freed while a permit points to it.
+//!
+//! Longer than other files: an admission is followed from its first look to its last in one place.
 
 mod alloc;
 mod bin;
@@ -74,7 +76,7 @@ pub(crate) enum Refusal {
 enum Miss {
     AtLimit,
     Full,
-    /// There will be places once nobody is pinned who is now; the thread that asks, for one.
+    /// There will be places once the threads that are pinned now have let go; the one that asks, among them.
     FullForNow,
 }
 
@@ -91,13 +93,13 @@ struct Vacancy<'a, K: Key> {
 /// What became of a client in an older level.
 enum InOlder {
     Decided(Result<(CountGuard, u32), Miss>),
-    /// Not alive there, now and for ever.
+    /// Not alive there, now and forever.
     Absent,
     /// Look again from the start.
     Changed,
 }
 
-/// The machine does not have so many bytes.
+/// The machine does not have this number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoMemory {
     pub(crate) bytes: usize,
@@ -126,7 +128,7 @@ impl<K: Key> Table<K> {
         Ok(table)
     }
 
-    /// Allocates all segments, with as many overflow blocks as the budget allows; `false` for want of memory.
+    /// Allocates all segments, with as many overflow blocks as the budget allows; `false` for lack of memory.
     fn furnish(&self) -> bool {
         let guard = pin();
         let level = self.levels.load(&guard).newest();
@@ -252,7 +254,7 @@ impl<K: Key> Table<K> {
                     self.help_maintain(list, hash, guard);
                     return Some(Ok((held, 1)));
                 }
-                // Something was published in the bin, the client perhaps. Its older words are dead for ever, so its claim
+                // Something was published in the bin, the client perhaps. Its older words are dead forever, so its claim
                 // is all the room that it has: not given back for a neighbour's sake.
                 Err(kept) => match bin.find(key) {
                     Find::Absent(header) if !header.is_closed() => claim = kept.under(header),
@@ -366,7 +368,7 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// Makes sure that `key` is not alive in an older level, now and for ever; or admits it there if it is after all.
+    /// Makes sure that `key` is not alive in an older level, now and forever; or admits it there if it is after all.
     ///
     /// Ends: the first turn closes the bin; after that each turn kills the word, or follows another thread's admission.
     fn kill_or_admit(&self, level: &Level<K>, key: K, hash: u64, limit: u32, guard: &Guard) -> InOlder {

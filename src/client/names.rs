@@ -49,7 +49,7 @@ pub(super) fn note(digest: u128, name: &[u8]) {
     if name.len() > LONGEST || names.try_read().is_ok_and(|names| names.young.contains_key(&digest)) {
         return;
     }
-    // Not to be had at once: another thread notes a name. This one is noted when it is used again.
+    // Another thread is at it. This name is noted when it is used again.
     if let Ok(mut names) = names.try_write() {
         names.insert(digest, name);
     }

@@ -44,7 +44,7 @@ impl Config {
     ///
     /// A connection is admitted by all tiers or by none, and its permit gives back exactly what it took. No network
     /// is ever above its limit. An attempt takes its places one after the other, from the client up, and gives them
-    /// back at once if a later one is not to be had: meanwhile it holds them, so at a tier's very limit another
+    /// back at once if a later one is full: meanwhile it holds them, so at a tier's very limit another
     /// attempt may be rejected for the sake of one that fails in the end. Whenever attempts compete for the last
     /// places one of them succeeds, unless permits that are really out leave it none; nobody is locked out. An attempt
     /// that finds a tier full from the start takes nothing and so disturbs nobody.

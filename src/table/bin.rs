@@ -170,7 +170,7 @@ impl<K: Key> Bin<K> {
         }
     }
 
-    /// Closes the bin and kills its words without connections. `true` when no word is alive, which is so for ever.
+    /// Closes the bin and kills its words without connections. `true` when no word is alive, which is so forever.
     pub(super) fn drain(&self, now: u32) -> bool {
         self.close();
         let mut empty = true;

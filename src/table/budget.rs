@@ -17,7 +17,7 @@ pub(crate) struct Budget {
     returns: AtomicUsize,
     /// One more than `returns` was when a larger level was denied; zero if that was never so.
     denied: AtomicUsize,
-    /// Rejections for want of room, more or less.
+    /// Rejections for lack of room, more or less.
     rejections: AtomicUsize,
 }
 
@@ -93,7 +93,7 @@ impl Budget {
         self.denied.load(Relaxed) == self.returns().wrapping_add(1)
     }
 
-    /// The number of this rejection for want of room.
+    /// The number of this rejection for lack of room.
     pub(super) fn count_rejection(&self) -> usize {
         // ORDERING: Relaxed; all that matters is that the numbers differ.
         self.rejections.fetch_add(1, Relaxed)

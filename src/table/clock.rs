@@ -40,7 +40,7 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> u32 {
-        // ORDERING: Acquire, with the Release in the tick: who reads a value comes after the grace periods that led
+        // ORDERING: Acquire, with the Release in the tick: a thread that reads a value comes after the grace periods that led
         // to it, and so after every access that they waited for.
         self.now.load(Acquire)
     }
@@ -56,7 +56,7 @@ impl Clock {
         now.wrapping_sub(stamp) & MAX_COUNT >= GRACE
     }
 
-    /// Makes the clock move once a grace period has passed. One tick serves everybody who asks meanwhile.
+    /// Makes the clock move once a grace period has passed. One tick serves every thread that asks meanwhile.
     pub(super) fn request_tick(this: &Arc<Self>, guard: &Guard) {
         // ORDERING: Relaxed; a stale value costs a delay or a swap. Acquire on the swap, pairs with the Release in the tick
         // before: this tick is deferred after that one has run. Without it: a place is used again while a thread can

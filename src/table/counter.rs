@@ -50,7 +50,7 @@ impl Count {
 /// What came of an attempt to admit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// With so many connections, this one included.
+    /// With this number of connections, the new one included.
     Admitted(u32),
     AtLimit,
     /// The word died meanwhile; the client may have a newer one.
@@ -102,7 +102,7 @@ impl Counter {
     /// A look that also sees what the connections that are gone have done.
     #[inline]
     pub(super) fn observe(&self) -> Count {
-        // ORDERING: Acquire, with the Release of `release` and of `stamp`: who finds no connection here and frees
+        // ORDERING: Acquire, with the Release of `release` and of `stamp`: a thread that finds no connection here and frees
         // the memory does so after the last touch of those who had one.
         Count(self.word.load(Acquire))
     }
@@ -120,7 +120,7 @@ impl Counter {
             if seen.open() >= limit {
                 return Admission::AtLimit;
             }
-            // ORDERING: Acquire, with the Release of `release`: who is admitted in place of a connection that
+            // ORDERING: Acquire, with the Release of `release`: a thread that is admitted in place of a connection that
             // ended sees what that connection's thread did. A failure only yields the next value to try: Relaxed.
             match self.word.compare_exchange_weak(seen.0, seen.0 + 1, Acquire, Relaxed) {
                 Ok(_) => return Admission::Admitted(seen.open() + 1),
@@ -176,7 +176,7 @@ impl Counter {
         if seen.open() > 0 {
             // SAFETY: by the caller's duty.
             let cell = unsafe { self.meta_cell() };
-            // ORDERING: Relaxed; the exchange below releases it to who finds the mark.
+            // ORDERING: Relaxed; the exchange below releases it to the thread that finds the mark.
             cell.store(meta.as_ptr(), Relaxed);
         }
         while seen.open() > 0 {

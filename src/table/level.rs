@@ -1,4 +1,6 @@
 //! A level: an array of bins, in segments that appear on first touch and disappear one by one.
+//!
+//! Longer than other files: what a directory entry may become, and by which step, is read in one place.
 
 use super::alloc;
 use super::bin::{Bin, Find};
@@ -174,7 +176,7 @@ impl<K: Key> Level<K> {
         self.touch_index(self.position(hash).0, Segment::new, guard)
     }
 
-    /// The segment at `index`, with all its overflow blocks if it is made now; `false` for want of memory.
+    /// The segment at `index`, with all its overflow blocks if it is made now; `false` for lack of memory.
     pub(super) fn furnish(&self, index: usize, guard: &Guard) -> bool {
         matches!(self.touch_index(index, Segment::furnished, guard), Touched::Segment(_))
     }
@@ -219,7 +221,7 @@ impl<K: Key> Level<K> {
             return;
         }
         // ORDERING: Release, pairs with `state`: a thread that finds it retired finds a list at least as new as this
-        // thread's. Without it: that thread inserts into an old level for ever, and looks again for ever (model
+        // thread's. Without it: that thread inserts into an old level forever, and looks again forever (model
         // `insert_meets_growth`). A failure decides nothing, `state` looks again: Relaxed.
         if self.directory[index].compare_exchange(ptr::null_mut(), tombstone(), Release, Relaxed).is_ok() {
             self.note_retired();
@@ -277,7 +279,7 @@ impl<K: Key> Level<K> {
     fn retire(&self, index: usize, segment: &SegmentRef<'_, K>, budget: &Arc<Budget>, guard: &Guard) {
         let pointer = segment.segment;
         // ORDERING: AcqRel. Release, pairs with `state`: a thread that finds it retired finds the list by which this thread
-        // drains it. Without it: that thread looks again for ever (model `insert_meets_unlink`). Acquire, pairs with the
+        // drains it. Without it: that thread looks again forever (model `insert_meets_unlink`). Acquire, pairs with the
         // other drainers (through `drained` as well). A failure means that another thread has done it: Relaxed.
         if self.directory[index].compare_exchange(pointer.as_ptr(), tombstone(), AcqRel, Relaxed).is_ok() {
             if segment.note_retired() {

@@ -19,7 +19,7 @@ pub(super) struct LevelList<K: Key> {
 }
 
 impl<K: Key> LevelList<K> {
-    /// A list of `newest` and `older`, of which there are fewer than `MAX_LEVELS`; `None` for want of memory.
+    /// A list of `newest` and `older`, of which there are fewer than `MAX_LEVELS`; `None` for lack of memory.
     fn boxed(newest: NonNull<Level<K>>, older: impl Iterator<Item = NonNull<Level<K>>>) -> Option<Box<Self>> {
         let mut list = Self { levels: [newest; MAX_LEVELS], len: 1, life: Life::new() };
         for level in older {
@@ -63,7 +63,7 @@ unsafe impl<K: Key> Send for LevelList<K> {}
 pub(super) struct LevelsCell<K: Key>(AtomicPtr<LevelList<K>>);
 
 impl<K: Key> LevelsCell<K> {
-    /// A list of one level; `None` for want of memory.
+    /// A list of one level; `None` for lack of memory.
     pub(super) fn new(level: Box<Level<K>>) -> Option<Self> {
         let newest = NonNull::from(Box::leak(level));
         let Some(list) = LevelList::boxed(newest, core::iter::empty()) else {

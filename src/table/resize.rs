@@ -44,7 +44,7 @@ impl<K: Key> Table<K> {
             return true;
         }
         self.budget.give_back(Level::<K>::bytes(bins));
-        // Not for want of memory for the list.
+        // Not for lack of memory for the list.
         !core::ptr::eq(list, self.levels.load(guard))
     }
 

@@ -17,7 +17,7 @@ use core::ptr::NonNull;
 #[repr(C)]
 pub(super) struct Segment<K: Key> {
     meta: SegmentMeta,
-    /// All bins before this one are closed and have no live word, for ever.
+    /// All bins before this one are closed and have no live word, forever.
     drained: AtomicUsize,
     /// [`OPEN`], [`PARKED`] or [`RETIRED`].
     state: AtomicU32,
@@ -42,7 +42,7 @@ pub(super) struct Furnished<K: Key> {
 
 /// How far a segment has been drained.
 pub(super) enum Drained {
-    /// No word in it is alive, for ever.
+    /// No word in it is alive, forever.
     Empty,
     /// A client still has connections there.
     Held,
@@ -51,7 +51,7 @@ pub(super) enum Drained {
 }
 
 impl<K: Key> Segment<K> {
-    /// A segment, to be freed with [`free`](Self::free) or through a box; `None` for want of memory. Its provenance is
+    /// A segment, to be freed with [`free`](Self::free) or through a box; `None` for lack of memory. Its provenance is
     /// exposed, for `Counter::orphan`.
     #[cfg(not(connlimit_model))]
     pub(super) fn new() -> Option<NonNull<Self>> {

@@ -42,7 +42,7 @@ pub(super) const DRAIN: usize = size(64, 64, 1);
 /// One client in this many looks whether the table has become too large, whenever it is inserted.
 pub(super) const SHRINK_ONE_IN: usize = size(256, 256, 8);
 
-/// One rejection in this many, of those for want of room, drains `DRAIN` bins of an older level. Draining takes some
+/// One rejection in this many, of those for lack of room, drains `DRAIN` bins of an older level. Draining takes some
 /// microseconds, a rejection must not: an attack that has filled the table is made of these.
 pub(super) const DRAIN_ONE_FULL_IN: usize = size(64, 1, 2);
 

@@ -191,7 +191,7 @@ impl<K: Key> Drop for Claim<'_, K> {
     }
 }
 
-/// An empty overflow block, to be freed as a box; `None` for want of memory. Its provenance is exposed, for
+/// An empty overflow block, to be freed as a box; `None` for lack of memory. Its provenance is exposed, for
 /// `Counter::orphan`.
 fn new_block<K: Key>() -> Option<*mut K::Overflow> {
     #[cfg(not(connlimit_model))]

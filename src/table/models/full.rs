@@ -67,7 +67,7 @@ fn nobody_is_rejected_where_nobody_has_a_connection() {
         let held = other.acquire(0, 1).unwrap();
         let thread = thread::spawn(move || drop(held));
         let mine = world.acquire(4, 1);
-        // The real epoch may stand still: loom lets a thread read another one's old pin for ever.
+        // The real epoch may stand still: loom lets a thread read another one's old pin forever.
         assert!(mine.is_ok() || !cfg!(connlimit_ideal), "there is a place without a connection");
         thread.join().unwrap();
         drop(mine);
