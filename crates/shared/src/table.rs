@@ -80,10 +80,18 @@ impl<'a, const WORDS: usize> Table<'a, WORDS> {
     pub(crate) fn open(&self, key: Key) -> u32 {
         let place = Place::of(self.secret.hash(key), self.groups.len());
         let group = &self.groups[place.group];
-        match find(group, key, place) {
-            // ORDERING: Acquire: as for an admission.
-            Found::At(record, _) => group.record(record).sum(Acquire),
-            Found::Absent(_) => 0,
+        // Ends: it looks again only when the place has gone to another client meanwhile, which is that one's progress.
+        loop {
+            let (record, meta) = match find(group, key, place) {
+                Found::At(record, meta) => (group.record(record), meta),
+                Found::Absent(_) => return 0,
+            };
+            // The word after the sum, whose Acquire keeps it there: else the sum may be another client's. (model
+            // a_client_without_connections_counts_none)
+            let open = record.sum(Acquire);
+            if record.is_still(meta) {
+                return open;
+            }
         }
     }
 
