@@ -11,8 +11,8 @@ targets=$(cargo +nightly fuzz list)
 [[ -n $targets ]] || fail "there are no fuzz targets"
 for target in $targets; do
   echo "== $target"
-  options=()
   # A region that says this process holds places in it keeps its mapping and its lock for as long as the process lives.
-  [[ $target != shared ]] || options+=(-detect_leaks=0)
-  cargo +nightly fuzz run "$target" -- -max_total_time="${FUZZ_SECONDS:-20}" -timeout=10 "${options[@]}"
+  leaks=1
+  [[ $target != shared ]] || leaks=0
+  ASAN_OPTIONS=detect_leaks=$leaks cargo +nightly fuzz run "$target" -- -max_total_time="${FUZZ_SECONDS:-20}" -timeout=10
 done
