@@ -183,7 +183,13 @@ static void the_library_works_until_the_end(void) {
 
 int main(void) {
     a_fork_makes_two_limiters_of_one();
+#if !defined(__SANITIZE_ADDRESS__)
+    /* Not with the sanitizer's allocator: a lock of it that another thread holds at the fork stays locked in the child,
+       where glibc's are free. */
     a_fork_from_a_busy_process_makes_a_child_that_works();
+#else
+    (void)a_fork_from_a_busy_process_makes_a_child_that_works;
+#endif
     limits_are_per_process();
     signals_during_calls_do_no_harm();
     the_library_works_until_the_end();
